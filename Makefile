@@ -1,0 +1,98 @@
+# The one front door. `make` alone lists what there is.
+# Every target may be run again at any time: what is done already is found and skipped.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+# Which cluster: local (made here, no container registry needed), kind (Docker), existing (KUBECONFIG).
+CLUSTER ?= local
+# Names of the installation. A clone that did not make the local cluster adds a suffix of its own.
+RELEASE ?= agentsession
+NAMESPACE ?= agentsession-system
+SESSIONS_NAMESPACE ?= agents
+# Registry prefix to push images to, e.g. PUSH=ghcr.io/me
+PUSH ?=
+# Extra arguments for pytest, e.g. make test ARGS="-k resume"
+ARGS ?=
+
+export CLUSTER RELEASE NAMESPACE SESSIONS_NAMESPACE PUSH
+
+PYTHON := .venv/bin/python
+export PYTHONPATH := dev/workbench:dev/localcluster:dev/images
+WORKBENCH := $(PYTHON) -m workbench
+STEP := dev/step
+SOURCES := core operator gateway agent-image dev tests
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Variables: CLUSTER=$(CLUSTER) RELEASE=$(RELEASE) NAMESPACE=$(NAMESPACE) SESSIONS_NAMESPACE=$(SESSIONS_NAMESPACE)"
+	@echo "  ANTHROPIC_API_KEY in the environment: the demo talks to the real model."
+
+.PHONY: demo
+demo: install ## Everything up, one AgentSession applied, the agent's answer printed
+	@$(WORKBENCH) demo
+
+.PHONY: test
+test: check cluster images ## All tests, in pods too, as a release of its own
+	@$(WORKBENCH) test $(ARGS)
+
+.PHONY: check
+check: env ## Format, lint, types, import contracts, unit tests; no cluster
+	@$(STEP) "format" .venv/bin/ruff format --check --quiet $(SOURCES)
+	@$(STEP) "lint" .venv/bin/ruff check --quiet $(SOURCES)
+	@$(STEP) "types" .venv/bin/mypy
+	@$(STEP) "import contracts" .venv/bin/lint-imports
+	@$(STEP) "unit tests" $(PYTHON) -m pytest -q tests/unit
+
+.PHONY: unit
+unit: env ## Unit tests only, e.g. make unit ARGS="-k plan"
+	@$(PYTHON) -m pytest -q tests/unit $(ARGS)
+
+.PHONY: cluster
+cluster: env ## Bring up the cluster (or find it healthy)
+	@$(WORKBENCH) cluster up
+
+.PHONY: cluster-down
+cluster-down: env ## Take the cluster down and leave nothing behind
+	@$(WORKBENCH) cluster down
+
+.PHONY: images
+images: env cluster ## Build the images and give them to the cluster (PUSH=registry/prefix pushes them)
+	@$(WORKBENCH) images
+
+.PHONY: install
+install: env cluster images ## Install or upgrade the release in the cluster
+	@$(WORKBENCH) install
+
+.PHONY: uninstall
+uninstall: env ## Remove the release; sessions and volumes stay
+	@$(WORKBENCH) uninstall
+
+.PHONY: bench
+bench: install ## Changed prompt to request at the model server, beside a plain Job
+	@$(WORKBENCH) bench
+
+.PHONY: crds
+crds: env ## Generate the CRDs from the models
+	@$(PYTHON) -m agentsession_core.crd.generate crds charts/agentsession/crds
+
+.PHONY: format
+format: env ## Format the code and mend what the linter can
+	@.venv/bin/ruff format $(SOURCES)
+	@.venv/bin/ruff check --fix $(SOURCES)
+
+.PHONY: golden
+golden: env ## Write the golden files anew; read the difference before you commit it
+	@$(PYTHON) -m pytest -q tests/unit --update-golden
+
+.PHONY: requirements
+requirements: env ## Pin the dependencies anew
+	@dev/compile-requirements
+
+.PHONY: env
+env: ## Python environment for development (.venv)
+	@dev/bootstrap

@@ -1,0 +1,1 @@
+"""What the parts of the agent-session operator share, and nothing else."""

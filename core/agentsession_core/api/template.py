@@ -1,0 +1,166 @@
+"""`AgentSessionTemplate`: defaults and limits for the sessions of a namespace."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from agentsession_core.api.base import ApiModel
+from agentsession_core.api.session import (
+    SUSPEND_BEFORE_DELETE,
+    TURN_BEFORE_DEADLINE,
+    AgentSpec,
+    EnvVar,
+    IdlePolicy,
+    Metadata,
+    ObjectName,
+    ResourceList,
+    Resources,
+    RunPolicy,
+    Workspace,
+)
+from agentsession_core.api.values import Approvals, Network
+from agentsession_core.crd.cel import preserve_unknown_fields, rules
+
+
+class LocalObjectReference(ApiModel):
+    """A reference to an object of the same namespace."""
+
+    name: ObjectName = Field(description="Its name.")
+
+
+class Toleration(ApiModel):
+    """A toleration, as in a Pod."""
+
+    key: str | None = Field(default=None, max_length=316, description="The taint's key.")
+    operator: str | None = Field(
+        default=None, pattern="^(Exists|Equal)$", description="Exists or Equal."
+    )
+    value: str | None = Field(default=None, max_length=63, description="The taint's value.")
+    effect: str | None = Field(
+        default=None,
+        pattern="^(NoSchedule|PreferNoSchedule|NoExecute)$",
+        description="The taint's effect; all if unset.",
+    )
+    toleration_seconds: int | None = Field(
+        default=None, description="Seconds a NoExecute taint is tolerated."
+    )
+
+
+class TemplatePod(ApiModel):
+    """What a template says about its sessions' pods."""
+
+    resources: Resources | None = Field(
+        default=None, description="Resources of the agent's container."
+    )
+    max_resources: ResourceList | None = Field(
+        default=None, description="The most that a session may ask for, e.g. cpu: 4, memory: 8Gi."
+    )
+    env: list[EnvVar] | None = Field(
+        default=None, max_length=64, description="Environment variables for the agent."
+    )
+    image_pull_secrets: list[LocalObjectReference] | None = Field(
+        default=None, max_length=16, description="Secrets for pulling the image."
+    )
+    node_selector: dict[str, Annotated[str, Field(max_length=63)]] | None = Field(
+        default=None, max_length=32, description="Labels the node must have."
+    )
+    tolerations: list[Toleration] | None = Field(
+        default=None, max_length=32, description="Taints the pod tolerates."
+    )
+    runtime_class_name: str | None = Field(
+        default=None, max_length=253, description="The RuntimeClass, e.g. gvisor."
+    )
+    volumes: list[dict[str, Any]] | None = Field(
+        default=None,
+        max_length=16,
+        description="Further volumes, as in a Pod.",
+        json_schema_extra=preserve_unknown_fields,
+    )
+    volume_mounts: list[dict[str, Any]] | None = Field(
+        default=None,
+        max_length=16,
+        description="Where the further volumes are mounted, as in a container.",
+        json_schema_extra=preserve_unknown_fields,
+    )
+
+
+class SecretRef(ApiModel):
+    """A reference to a Secret of the same namespace."""
+
+    name: ObjectName = Field(description="Name of the Secret.")
+
+
+class Credentials(ApiModel):
+    """Model credentials of this template's sessions."""
+
+    secret_ref: SecretRef = Field(
+        description="A Secret labelled agentsession.dev/credentials with the key apiKey. The "
+        "gateway reads it; it is never mounted."
+    )
+
+
+class AgentSessionTemplateSpec(ApiModel):
+    """Defaults and limits."""
+
+    agent: AgentSpec | None = Field(default=None, description="Which agent CLI runs, and how.")
+    image: str | None = Field(
+        default=None, max_length=512, description="The agent's image; the chart's if unset."
+    )
+    image_pull_policy: str | None = Field(
+        default=None,
+        pattern="^(Always|IfNotPresent|Never)$",
+        description="When the image is pulled; the chart's if unset.",
+    )
+    models: list[Annotated[str, Field(min_length=1, max_length=128)]] | None = Field(
+        default=None,
+        max_length=64,
+        description="The models a session may use; any if unset. The gateway refuses others.",
+    )
+    network: Network | None = Field(
+        default=None,
+        description="None: the gateway and the cluster's DNS only. Internet: the world besides.",
+    )
+    instructions: str | None = Field(
+        default=None, max_length=65_536, description="Standing instructions to the agent, Markdown."
+    )
+    skills: list[LocalObjectReference] | None = Field(
+        default=None,
+        max_length=32,
+        description="ConfigMaps with skills: each key NAME.md becomes the skill NAME.",
+    )
+    idle_policy: IdlePolicy | None = Field(
+        default=None,
+        description="When an idle session is suspended and deleted.",
+        json_schema_extra=rules(SUSPEND_BEFORE_DELETE),
+    )
+    run: RunPolicy | None = Field(
+        default=None,
+        description="Limits of turns and runs.",
+        json_schema_extra=rules(TURN_BEFORE_DEADLINE),
+    )
+    workspace: Workspace | None = Field(
+        default=None, description="The volume that outlives the pods."
+    )
+    pod: TemplatePod | None = Field(default=None, description="What the pods are like.")
+    approvals: Approvals | None = Field(
+        default=None,
+        description="Which calls of the agent wait for the person: Destructive ones or All that "
+        "change something.",
+    )
+    credentials: Credentials | None = Field(
+        default=None, description="Model credentials; the gateway's own if unset."
+    )
+
+
+class AgentSessionTemplate(ApiModel):
+    """A template as read from the API server."""
+
+    metadata: Metadata
+    spec: AgentSessionTemplateSpec = AgentSessionTemplateSpec()
+
+    @classmethod
+    def from_api(cls, body: dict[str, Any]) -> AgentSessionTemplate:
+        """Reads an object of the API server. Raises pydantic.ValidationError if it does not fit."""
+        return cls.model_validate(body)

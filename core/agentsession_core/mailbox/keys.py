@@ -1,0 +1,91 @@
+"""The names of all Redis keys. A mailbox's keys start with `user:<mailbox>:`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+GROUP: Final = "agent"
+CONSUMER: Final = "agent"
+
+SESSIONS_EVENTS: Final = "sessions:events"
+SESSIONS_EPOCH: Final = "sessions:epoch"
+SESSIONS_MAILBOXES: Final = "sessions:mailboxes"
+SESSIONS_BACKLOG: Final = "sessions:backlog"
+SESSIONS_ACTIVITY: Final = "sessions:activity"
+OUTGOING_READY: Final = "outgoing:ready"
+
+
+@dataclass(frozen=True)
+class MailboxKeys:
+    """The keys of one mailbox."""
+
+    mailbox: str
+
+    def _key(self, name: str) -> str:
+        return f"user:{self.mailbox}:{name}"
+
+    @property
+    def incoming(self) -> str:
+        return self._key("incoming")
+
+    @property
+    def outgoing(self) -> str:
+        return self._key("outgoing")
+
+    @property
+    def events(self) -> str:
+        return self._key("events")
+
+    @property
+    def control(self) -> str:
+        return self._key("control")
+
+    @property
+    def dead(self) -> str:
+        return self._key("dead")
+
+    @property
+    def state(self) -> str:
+        return self._key("mailbox")
+
+    @property
+    def run(self) -> str:
+        return self._key("run")
+
+    @property
+    def turn(self) -> str:
+        return self._key("turn")
+
+    @property
+    def last(self) -> str:
+        return self._key("last")
+
+    @property
+    def prompt(self) -> str:
+        return self._key("prompt")
+
+    @property
+    def usage(self) -> str:
+        return self._key("usage")
+
+    def all(self) -> list[str]:
+        """Every key that goes with the mailbox."""
+        return [
+            self.incoming,
+            self.events,
+            self.control,
+            self.dead,
+            self.state,
+            self.run,
+            self.turn,
+            self.last,
+            self.prompt,
+            self.usage,
+            self.outgoing,
+        ]
+
+
+def daily_usage(user: str, day: str) -> str:
+    """Key of a user's sums of one day (`YYYY-MM-DD`, UTC), kept 40 days."""
+    return f"usage:{user}:{day}"

@@ -1,0 +1,180 @@
+"""What the mailbox scripts answer, as values. Times are seconds since the epoch, by Redis' clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from agentsession_core.api.values import TurnOutcome
+from agentsession_core.wire import TurnMessage
+
+
+class RunState(StrEnum):
+    OPEN = "open"
+    DRAINED = "drained"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The mailbox's current run. `run` is `<session uid>/<number>`."""
+
+    run: str
+    state: RunState
+    begun_at: float
+    pod_uid: str | None = None
+    pod: str | None = None
+    hello_at: float | None = None
+    drained_at: float | None = None
+    bye_at: float | None = None
+    launch: str = "cold"
+    turns: int = 0
+
+
+@dataclass(frozen=True)
+class TurnRecord:
+    """The turn that runs."""
+
+    turn: str
+    run: str
+    source: str
+    attempt: int
+    started_at: float
+    deadline: float
+
+
+@dataclass(frozen=True)
+class LastTurnRecord:
+    """The turn that ended last. `model_status` is the HTTP status of the model call that failed it."""
+
+    turn: str
+    run: str
+    source: str
+    outcome: TurnOutcome
+    reply: str
+    error_code: str
+    error_message: str
+    model_status: int | None
+    started_at: float
+    finished_at: float
+    message_id: str
+
+
+@dataclass(frozen=True)
+class UsageRecord:
+    """Sums over the mailbox's life. Cost in billionths of a US dollar; None where a price is missing."""
+
+    turns: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_nanousd: int | None = None
+
+
+@dataclass(frozen=True)
+class FailureRecord:
+    """Runs that ended before their time since the last finished turn or orderly end."""
+
+    count: int
+    run: str
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True)
+class MailboxState:
+    """One consistent look at a mailbox."""
+
+    waiting: int
+    closed: bool
+    session_uid: str | None
+    conversation: int
+    agent_session_id: str | None
+    run: RunRecord | None
+    turn: TurnRecord | None
+    last: LastTurnRecord | None
+    failure: FailureRecord | None
+    usage: UsageRecord
+    prompt_hash: str | None
+    last_activity: float | None
+    epoch: str | None
+    now: float
+
+
+class PromptAdmission(StrEnum):
+    """What became of a spec.prompt: `FULL` and `OUTDATED` were not taken."""
+
+    NEW = "new"
+    KNOWN = "known"
+    OUTDATED = "outdated"
+    FULL = "full"
+
+
+class RunAnswer(StrEnum):
+    """Why a run was or was not served."""
+
+    OK = "ok"
+    STALE = "stale"
+    OTHER_POD = "other_pod"
+    DRAINED = "drained"
+    EMPTY = "empty"
+    BUSY = "busy"
+    REOPENED = "reopened"
+    BYE = "bye"
+    TURN = "turn"
+
+
+@dataclass(frozen=True)
+class HelloAnswer:
+    """Answer to a runner's hello; the rest is meaningful where `answer` is OK."""
+
+    answer: RunAnswer
+    conversation: int = 0
+    agent_session_id: str | None = None
+
+
+@dataclass(frozen=True)
+class RunCheck:
+    """Whether a pod may speak for a run. `turn_active` includes a grace after the turn's end."""
+
+    answer: RunAnswer
+    drained: bool = False
+    turn: str | None = None
+    turn_active: bool = False
+
+
+@dataclass(frozen=True)
+class TurnGrant:
+    """A turn for the run, where `answer` is TURN."""
+
+    answer: RunAnswer
+    turn: str = ""
+    attempt: int = 0
+    conversation: int = 0
+    remaining_seconds: float = 0
+    messages: tuple[TurnMessage, ...] = field(default=())
+
+
+class CommitAnswer(StrEnum):
+    COMMITTED = "committed"
+    ALREADY = "already"
+    UNKNOWN_TURN = "unknown_turn"
+    STALE = "stale"
+
+
+@dataclass(frozen=True)
+class ResultRecord:
+    """A turn's result as it is committed."""
+
+    outcome: TurnOutcome
+    text: str
+    agent_session_id: str | None = None
+    error_code: str = ""
+    error_message: str = ""
+
+
+@dataclass(frozen=True)
+class SessionHint:
+    """An entry of `sessions:events`: something happened in that mailbox, look at its state."""
+
+    id: str
+    mailbox: str
+    kind: str

@@ -1,0 +1,62 @@
+-- The current run is given its turn: the recorded one again, or a new one of what waits.
+-- KEYS: incoming run turn mailbox
+-- ARGV: mailbox run pod_uid new_turn_id timeout_seconds max_messages
+local incoming, runkey, turnkey = KEYS[1], KEYS[2], KEYS[3]
+local run = redis.call('HMGET', runkey, 'run', 'state', 'pod_uid')
+if run[1] ~= ARGV[2] then return {'stale'} end
+if run[3] ~= ARGV[3] then return {'other_pod'} end
+local now = redis.call('TIME')
+local at = now[1] .. '.' .. string.format('%06d', now[2])
+
+local function field(entry, name)
+  for i = 1, #entry, 2 do if entry[i] == name then return entry[i + 1] end end
+  return nil
+end
+local function message(id, entry)
+  return {id = field(entry, 'id') or id, text = field(entry, 'text') or '', files = field(entry, 'files') or '[]'}
+end
+local function order(ids)
+  local messages = {}
+  for _, id in ipairs(ids) do
+    local found = redis.call('XRANGE', incoming, id, id)
+    if found[1] then messages[#messages + 1] = message(id, found[1][2]) end
+  end
+  local record = redis.call('HMGET', turnkey, 'turn', 'attempt', 'conversation', 'deadline')
+  return {'turn', record[1], record[2], record[3], record[4], at, cjson.encode(messages)}
+end
+
+local recorded = redis.call('HMGET', turnkey, 'turn', 'run', 'ids')
+if recorded[1] then
+  if recorded[2] ~= ARGV[2] then
+    -- The run that had it is gone: another attempt with a full timeout.
+    redis.call('HINCRBY', turnkey, 'attempt', 1)
+    redis.call('HSET', turnkey, 'run', ARGV[2], 'deadline', now[1] + ARGV[5])
+    redis.call('HDEL', turnkey, 'model_status')
+    redis.call('XADD', 'sessions:events', 'MAXLEN', '~', '10000', '*', 'mailbox', ARGV[1], 'kind', 'turn')
+  end
+  return order(cjson.decode(recorded[3]))
+end
+if run[2] ~= 'open' then return {'drained'} end
+if redis.call('XLEN', incoming) == 0 then return {'empty'} end
+pcall(redis.call, 'XGROUP', 'CREATE', incoming, 'agent', '0', 'MKSTREAM')
+redis.call('XREADGROUP', 'GROUP', 'agent', 'agent', 'COUNT', 1000, 'STREAMS', incoming, '>')
+local pending = redis.call('XREADGROUP', 'GROUP', 'agent', 'agent', 'COUNT', ARGV[6], 'STREAMS', incoming, '0')
+if not pending or not pending[1] then return {'empty'} end
+local default_conversation = redis.call('HGET', KEYS[4], 'conversation') or '1'
+local ids, first = {}, nil
+for _, item in ipairs(pending[1][2]) do
+  local id, entry = item[1], item[2]
+  if not entry then
+    redis.call('XACK', incoming, 'agent', id)
+  else
+    local key = {field(entry, 'source') or 'api', field(entry, 'chat') or '', field(entry, 'conversation') or default_conversation}
+    if first == nil then first = key end
+    if key[1] ~= first[1] or key[2] ~= first[2] or key[3] ~= first[3] then break end
+    ids[#ids + 1] = id
+  end
+end
+if #ids == 0 then return {'empty'} end
+redis.call('HSET', turnkey, 'turn', ARGV[4], 'run', ARGV[2], 'ids', cjson.encode(ids), 'source', first[1],
+  'chat', first[2], 'conversation', first[3], 'attempt', 1, 'deadline', now[1] + ARGV[5], 'started_at', at)
+redis.call('XADD', 'sessions:events', 'MAXLEN', '~', '10000', '*', 'mailbox', ARGV[1], 'kind', 'turn')
+return order(ids)

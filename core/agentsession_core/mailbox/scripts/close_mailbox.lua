@@ -1,0 +1,5 @@
+-- The session is to be deleted for idleness. Refused while there is work.
+-- KEYS: mailbox incoming turn   ARGV: session_uid
+if redis.call('EXISTS', KEYS[3]) == 1 or redis.call('XLEN', KEYS[2]) > 0 then return {'busy'} end
+redis.call('HSET', KEYS[1], 'state', 'closed', 'session', ARGV[1])
+return {'closed'}

@@ -1,0 +1,54 @@
+-- A turn ends: its messages go, its answer stays, in one step.
+-- KEYS: incoming turn last mailbox usage outgoing events run
+-- ARGV: mailbox run turn outcome text agent_session_id error_code error_message
+local incoming, turnkey, last, state = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+if redis.call('HGET', last, 'turn') == ARGV[3] then return {'already'} end
+local record = redis.call('HMGET', turnkey, 'turn', 'run', 'ids', 'source', 'chat', 'started_at', 'model_status', 'attempt', 'conversation')
+if record[1] ~= ARGV[3] then return {'unknown_turn'} end
+if record[2] ~= ARGV[2] then return {'stale'} end
+local now = redis.call('TIME')
+local at = now[1] .. '.' .. string.format('%06d', now[2])
+local ids, message_ids, bytes = cjson.decode(record[3]), {}, 0
+for _, id in ipairs(ids) do
+  local found = redis.call('XRANGE', incoming, id, id)
+  if found[1] then
+    local entry, own = found[1][2], id
+    for i = 1, #entry, 2 do
+      if entry[i] == 'id' then own = entry[i + 1] end
+      if entry[i] == 'text' then bytes = bytes + #entry[i + 1] end
+    end
+    message_ids[#message_ids + 1] = own
+  end
+  redis.call('XACK', incoming, 'agent', id)
+  redis.call('XDEL', incoming, id)
+end
+redis.call('DEL', turnkey)
+redis.call('DEL', last)
+redis.call('HSET', last, 'turn', ARGV[3], 'run', ARGV[2], 'source', record[4], 'outcome', ARGV[4], 'reply', ARGV[5],
+  'error_code', ARGV[7], 'error_message', ARGV[8], 'model_status', record[7] or '', 'attempt', record[8],
+  'started_at', record[6], 'finished_at', at, 'message_id', message_ids[#message_ids] or '')
+if ARGV[6] ~= '' and record[9] == (redis.call('HGET', state, 'conversation') or '1') then
+  redis.call('HSET', state, 'agent_session_id', ARGV[6])
+end
+if redis.call('XLEN', incoming) == 0 then
+  redis.call('SREM', 'sessions:backlog', ARGV[1])
+  redis.call('HSET', state, 'incoming_bytes', 0)
+else
+  -- Never below zero: an entry added by hand was not counted when it came.
+  local counted = tonumber(redis.call('HGET', state, 'incoming_bytes') or '0')
+  redis.call('HSET', state, 'incoming_bytes', math.max(0, counted - bytes))
+end
+redis.call('HINCRBY', KEYS[5], 'turns', 1)
+redis.call('HINCRBY', KEYS[8], 'turns', 1)
+redis.call('HDEL', state, 'failures', 'failed_run', 'failed_at', 'failure')
+redis.call('ZADD', 'sessions:activity', at, ARGV[1])
+if record[4] == 'terminal' then
+  redis.call('XADD', KEYS[7], 'MAXLEN', '~', '1000', '*', 'turn', ARGV[3], 'seq', '0', 'kind', 'state',
+    'data', cjson.encode({outcome = ARGV[4], text = ARGV[5]}))
+elseif record[4] ~= 'prompt' then
+  redis.call('XADD', KEYS[6], '*', 'id', ARGV[3], 'kind', 'answer', 'reply_to', cjson.encode(message_ids),
+    'chat', record[5], 'turn', ARGV[3], 'outcome', ARGV[4], 'text', ARGV[5], 'at', at)
+  redis.call('XADD', 'outgoing:ready', '*', 'mailbox', ARGV[1])
+end
+redis.call('XADD', 'sessions:events', 'MAXLEN', '~', '10000', '*', 'mailbox', ARGV[1], 'kind', 'result')
+return {'committed'}

@@ -1,0 +1,12 @@
+-- The first pod that says hello for the current run is bound to it.
+-- KEYS: run mailbox   ARGV: mailbox run pod_uid pod_name
+local run = redis.call('HMGET', KEYS[1], 'run', 'state', 'pod_uid')
+if run[1] ~= ARGV[2] then return {'stale'} end
+if run[3] and run[3] ~= ARGV[3] then return {'other_pod'} end
+local now = redis.call('TIME')
+redis.call('HSET', KEYS[1], 'pod_uid', ARGV[3], 'pod', ARGV[4])
+redis.call('HSETNX', KEYS[1], 'hello_at', now[1] .. '.' .. string.format('%06d', now[2]))
+redis.call('XADD', 'sessions:events', 'MAXLEN', '~', '10000', '*', 'mailbox', ARGV[1], 'kind', 'hello')
+local conversation = redis.call('HGET', KEYS[2], 'conversation') or '1'
+local agent_session = redis.call('HGET', KEYS[2], 'agent_session_id') or ''
+return {'ok', conversation, agent_session}

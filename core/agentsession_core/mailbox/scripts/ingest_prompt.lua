@@ -1,0 +1,38 @@
+-- spec.prompt becomes a message exactly once per change.
+-- KEYS: incoming prompt mailbox
+-- ARGV: mailbox uid generation sha256 text known_sha256 max_messages max_bytes
+local mailbox, uid, generation, sha, text = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
+local incoming, prompt, state = KEYS[1], KEYS[2], KEYS[3]
+local known = redis.call('HMGET', prompt, 'uid', 'generation', 'sha256')
+if not known[3] and ARGV[6] == sha then
+  -- Redis was emptied: the session's status remembers the prompt.
+  redis.call('HSET', prompt, 'uid', uid, 'generation', generation, 'sha256', sha)
+  return {'known', ''}
+end
+if known[3] == sha then
+  if known[1] ~= uid or tonumber(known[2]) < generation then
+    redis.call('HSET', prompt, 'uid', uid, 'generation', generation)
+  end
+  return {'known', ''}
+end
+if known[1] == uid and generation <= tonumber(known[2]) then
+  return {'outdated', ''}
+end
+local bytes = tonumber(redis.call('HGET', state, 'incoming_bytes') or '0')
+if redis.call('XLEN', incoming) >= tonumber(ARGV[7]) or bytes + #text > tonumber(ARGV[8]) then
+  return {'full', ''}
+end
+local now = redis.call('TIME')
+local at = now[1] .. '.' .. string.format('%06d', now[2])
+local id = uid .. '.' .. ARGV[3]
+redis.call('HSET', prompt, 'uid', uid, 'generation', generation, 'sha256', sha)
+redis.call('HSET', state, 'state', 'open', 'session', uid)
+redis.call('HINCRBY', state, 'incoming_bytes', #text)
+local conversation = redis.call('HGET', state, 'conversation') or '1'
+redis.call('XADD', incoming, '*', 'id', id, 'source', 'prompt', 'chat', '',
+  'conversation', conversation, 'text', text, 'files', '[]', 'at', at)
+redis.call('SADD', 'sessions:backlog', mailbox)
+redis.call('SADD', 'sessions:mailboxes', mailbox)
+redis.call('ZADD', 'sessions:activity', at, mailbox)
+redis.call('XADD', 'sessions:events', 'MAXLEN', '~', '10000', '*', 'mailbox', mailbox, 'kind', 'message')
+return {'new', id}

@@ -1,0 +1,4 @@
+-- The session was not deleted after all.
+-- KEYS: mailbox   ARGV: session_uid
+if redis.call('HGET', KEYS[1], 'session') == ARGV[1] then redis.call('HSET', KEYS[1], 'state', 'open') end
+return {'open'}

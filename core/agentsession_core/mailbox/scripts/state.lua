@@ -1,0 +1,15 @@
+-- Everything the operator decides from, read in one step.
+-- KEYS: incoming mailbox run turn last usage prompt   ARGV: mailbox
+local now = redis.call('TIME')
+return {
+  redis.call('XLEN', KEYS[1]),
+  redis.call('HGETALL', KEYS[2]),
+  redis.call('HGETALL', KEYS[3]),
+  redis.call('HGETALL', KEYS[4]),
+  redis.call('HGETALL', KEYS[5]),
+  redis.call('HGETALL', KEYS[6]),
+  redis.call('HGETALL', KEYS[7]),
+  redis.call('ZSCORE', 'sessions:activity', ARGV[1]) or '',
+  redis.call('GET', 'sessions:epoch') or '',
+  now[1] .. '.' .. string.format('%06d', now[2]),
+}

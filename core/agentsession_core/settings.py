@@ -1,0 +1,140 @@
+"""Configuration of the service processes: one YAML file from the chart, secrets beside it.
+
+Every field here is a chart value or follows from one; `docs/configuration.md` is checked against it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic.alias_generators import to_camel
+
+from agentsession_core.api.template import AgentSessionTemplateSpec
+from agentsession_core.api.values import AgentType
+
+CONFIG_FILE: Final = "/etc/agentsession/config.yaml"
+SECRETS_DIRECTORY: Final = "/etc/agentsession/secrets"
+
+REDIS_PASSWORD: Final = "redis-password"
+ANTHROPIC_API_KEY: Final = "anthropic-api-key"
+ANTHROPIC_OAUTH_TOKEN: Final = "anthropic-oauth-token"
+
+
+class SettingsError(Exception):
+    """The configuration cannot be used; the message names file, field and cause."""
+
+
+class SettingsModel(BaseModel):
+    """A part of the configuration. Unknown keys are refused: a typo must not be a silent default."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True
+    )
+
+
+class AgentImage(SettingsModel):
+    """An agent image and when to pull it."""
+
+    image: str = Field(min_length=1)
+    pull_policy: str = Field(default="IfNotPresent", pattern="^(Always|IfNotPresent|Never)$")
+
+
+class RedisSettings(SettingsModel):
+    """Where Redis or Valkey is. The password is the secret file `redis-password`."""
+
+    url: str = Field(default="redis://agentsession-redis:6379/0", pattern=r"^rediss?://")
+
+
+class ModelPrice(SettingsModel):
+    """US dollars per million tokens, as decimal strings."""
+
+    input: str = Field(pattern=r"^\d+(\.\d+)?$")
+    output: str = Field(pattern=r"^\d+(\.\d+)?$")
+    cache_read: str = Field(pattern=r"^\d+(\.\d+)?$")
+    cache_write: str = Field(pattern=r"^\d+(\.\d+)?$")
+
+
+class AnthropicSettings(SettingsModel):
+    """The model API behind the gateway."""
+
+    base_url: str = Field(
+        default="https://api.anthropic.com", pattern=r"^https?://", alias="baseURL"
+    )
+
+
+class ModelSettings(SettingsModel):
+    """Upstreams of the gateway's model pass-through."""
+
+    anthropic: AnthropicSettings = AnthropicSettings()
+    prices: dict[str, ModelPrice] = {}
+
+
+class GatewaySettings(SettingsModel):
+    """The gateway as run pods see it, and its upstreams."""
+
+    url: str = Field(default="http://agentsession-gateway:8080", pattern=r"^https?://")
+    port: int = Field(default=8080, ge=1, le=65535)
+    metrics_port: int = Field(default=9090, ge=1, le=65535)
+    models: ModelSettings = ModelSettings()
+
+
+class OperatorSettings(SettingsModel):
+    """The operator's own limits. Times in seconds."""
+
+    workers: int = Field(default=8, ge=1, le=64)
+    port: int = Field(default=8080, ge=1, le=65535)
+    metrics_port: int = Field(default=9090, ge=1, le=65535)
+    sweep_seconds: float = Field(default=30, gt=0)
+    anti_entropy_seconds: float = Field(default=600, gt=0)
+    drain_grace_seconds: float = Field(default=30, gt=0)
+    backoff_base_seconds: float = Field(default=2, gt=0)
+    backoff_limit_seconds: float = Field(default=300, gt=0)
+    hello_timeout_seconds: float = Field(default=120, gt=0)
+
+
+class Settings(SettingsModel):
+    """The whole configuration of one release."""
+
+    release: str = "agentsession"
+    namespace: str = "agentsession-system"
+    session_namespaces: tuple[str, ...] = ("agents",)
+    redis: RedisSettings = RedisSettings()
+    agent_images: dict[AgentType, AgentImage] = {}
+    defaults: AgentSessionTemplateSpec = AgentSessionTemplateSpec()
+    gateway: GatewaySettings = GatewaySettings()
+    operator: OperatorSettings = OperatorSettings()
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+
+def load_settings(path: Path) -> Settings:
+    """Reads the configuration file. Raises SettingsError."""
+    try:
+        raw: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}; give its path with --config") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path}: not valid YAML: {error}") from error
+    try:
+        return Settings.model_validate(raw or {})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"{path}: {where}: {first['msg']}") from error
+
+
+class SecretFiles:
+    """Secrets mounted as files, read at each use so that a rotated Secret needs no restart."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def read(self, name: str) -> SecretStr | None:
+        """The secret's value, or None where it is not set."""
+        try:
+            value = (self._directory / name).read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return None
+        return SecretStr(value) if value else None

@@ -1,0 +1,97 @@
+"""The workbench's command line."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from workbench.bench import run_bench
+from workbench.clusters import open_cluster
+from workbench.console import reported
+from workbench.demo import run_demo
+from workbench.images import build_images
+from workbench.install import install_release, uninstall_release
+from workbench.settings import Settings, load_settings
+from workbench.testing import run_tests
+
+
+@click.group()
+@click.pass_context
+def main(context: click.Context) -> None:
+    """What the Makefile's targets do."""
+    clone = Path(__file__).resolve().parents[3]
+    (clone / ".build").mkdir(exist_ok=True)
+    try:
+        context.obj = load_settings(os.environ, clone)
+    except ValueError as error:
+        raise click.ClickException(f"{error}; CLUSTER is local, kind or existing") from error
+
+
+@main.command()
+@click.argument("direction", type=click.Choice(["up", "down"]))
+@click.pass_obj
+def cluster(settings: Settings, direction: str) -> None:
+    """Bring the cluster up or take it down."""
+    with reported() as reporter:
+        opened = open_cluster(settings)
+        (opened.up if direction == "up" else opened.down)(reporter)
+
+
+@main.command()
+@click.pass_obj
+def images(settings: Settings) -> None:
+    """Build the images."""
+    with reported():
+        build_images(settings)
+
+
+@main.command()
+@click.pass_obj
+def install(settings: Settings) -> None:
+    """Install or upgrade the release."""
+    with reported() as reporter:
+        opened = open_cluster(settings)
+        names = settings.demo_names(opened.owner)
+        with reporter.step(f"install release {names.release} in {names.namespace}"):
+            install_release(settings, opened, names, reporter)
+
+
+@main.command()
+@click.pass_obj
+def uninstall(settings: Settings) -> None:
+    """Remove the release; sessions and volumes stay."""
+    with reported() as reporter:
+        opened = open_cluster(settings)
+        names = settings.demo_names(opened.owner)
+        with reporter.step(f"remove release {names.release}"):
+            uninstall_release(opened, names)
+
+
+@main.command()
+@click.pass_obj
+def demo(settings: Settings) -> None:
+    """Apply a session and print its answer."""
+    with reported() as reporter:
+        opened = open_cluster(settings)
+        run_demo(opened, settings.demo_names(opened.owner), reporter, datetime.now().astimezone())
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def test(settings: Settings, arguments: tuple[str, ...]) -> None:
+    """Run the tests that need servers."""
+    with reported() as reporter:
+        run_tests(settings, open_cluster(settings), arguments, reporter)
+
+
+@main.command()
+@click.pass_obj
+def bench(settings: Settings) -> None:
+    """Measure."""
+    with reported() as reporter:
+        opened = open_cluster(settings)
+        run_bench(settings, opened, settings.demo_names(opened.owner), reporter)

@@ -1,0 +1,94 @@
+"""One AgentSession applied, and the agent's answer read from its status."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime
+from typing import Any
+
+import yaml
+
+from workbench.clusters import Cluster
+from workbench.console import Reporter, WorkbenchError
+from workbench.settings import Names
+
+SESSION = "hello"
+ANSWER_SECONDS = 120
+
+
+def run_demo(cluster: Cluster, names: Names, reporter: Reporter, now: datetime) -> None:
+    """Prints the session as `kubectl get` shows it and the answer. Raises WorkbenchError."""
+    manifest = {
+        "apiVersion": "agentsession.dev/v1alpha1",
+        "kind": "AgentSession",
+        "metadata": {"name": SESSION, "namespace": names.sessions_namespace},
+        "spec": {
+            "user": {"id": "42"},
+            "prompt": f"Say hello, and tell me in one sentence who you are. (It is {now:%H:%M:%S}.)",
+        },
+    }
+    reporter.note("")
+    reporter.note("$ kubectl apply -f - <<EOF")
+    reporter.note(yaml.safe_dump(manifest, sort_keys=False).rstrip())
+    reporter.note("EOF")
+    start = time.monotonic()
+    with reporter.step("the agent answers"):
+        generation = int(_apply(cluster, manifest)["metadata"]["generation"])
+        turn = _wait_for_answer(cluster, names, generation, start)
+    print(cluster.kubectl("get", "agentsessions", "-n", names.sessions_namespace).rstrip())
+    print()
+    print(f"$ kubectl get agentsession {SESSION} -o jsonpath='{{.status.lastTurn.reply}}'")
+    print(turn.get("reply", ""))
+    print()
+    if turn["outcome"] != "Succeeded":
+        described = cluster.kubectl("describe", "agentsession", SESSION, "-n", names.sessions_namespace)
+        raise WorkbenchError(
+            f"the turn ended as {turn['outcome']}",
+            "the conditions above say why; correct it and run make demo again",
+            described,
+        )
+    reporter.note(_next_steps(cluster, names))
+
+
+def _apply(cluster: Cluster, manifest: dict[str, Any]) -> dict[str, Any]:
+    applied: dict[str, Any] = json.loads(
+        cluster.kubectl("apply", "-f", "-", "-o", "json", stdin=json.dumps(manifest))
+    )
+    return applied
+
+
+def _wait_for_answer(
+    cluster: Cluster, names: Names, generation: int, start: float
+) -> dict[str, Any]:
+    """The turn that answers the prompt of this generation: its message id ends in it."""
+    while time.monotonic() - start < ANSWER_SECONDS:
+        seen = json.loads(
+            cluster.kubectl("get", "agentsession", SESSION, "-n", names.sessions_namespace, "-o", "json")
+        )
+        status = seen.get("status", {})
+        handled = str(status.get("lastHandledMessageID", "")).rpartition(".")[2]
+        if handled.isdigit() and int(handled) >= generation:
+            turn: dict[str, Any] = status["lastTurn"]
+            return turn
+        time.sleep(0.5)
+    described = cluster.kubectl("describe", "agentsession", SESSION, "-n", names.sessions_namespace)
+    raise WorkbenchError(
+        f"no answer within {ANSWER_SECONDS} s",
+        "the conditions and Events above say what it waits for",
+        described,
+    )
+
+
+def _next_steps(cluster: Cluster, names: Names) -> str:
+    namespace = names.sessions_namespace
+    return "\n".join(
+        [
+            "Go on with:",
+            f"  export KUBECONFIG={cluster.kubeconfig}",
+            f"  kubectl describe agentsession {SESSION} -n {namespace}",
+            f"  kubectl patch agentsession {SESSION} -n {namespace} --type merge \\",
+            '      -p \'{"spec":{"prompt":"What did I say first?"}}\'',
+            "  make cluster-down     # leaves nothing behind",
+        ]
+    )

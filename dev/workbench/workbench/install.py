@@ -1,0 +1,126 @@
+"""Installing the chart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from workbench.clusters import Cluster
+from workbench.console import Reporter, WorkbenchError
+from workbench.images import read_images
+from workbench.settings import Names, Settings
+
+SCHEMA_VERSION = "agentsession.dev/schema-version"
+MODEL_SECRET = "agentsession-model"  # noqa: S105 - a Secret's name
+MODEL_SECRET_KEY = "anthropic-api-key"  # noqa: S105 - a key's name
+
+
+def install_crds(cluster: Cluster, directory: Path, reporter: Reporter) -> None:
+    """Applies each CRD unless the cluster has a newer one, and waits until it is served."""
+    for path in sorted(directory.glob("*.yaml")):
+        definition = yaml.safe_load(path.read_text())
+        name = definition["metadata"]["name"]
+        ours = int(definition["metadata"]["annotations"][SCHEMA_VERSION])
+        theirs = _installed_version(cluster, name)
+        if theirs > ours:
+            reporter.note(f"{name}: the cluster has version {theirs}, newer than {ours}; left alone")
+            continue
+        cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(path))
+        cluster.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=60s")
+
+
+def _installed_version(cluster: Cluster, name: str) -> int:
+    found = cluster.kubectl("get", "crd", name, "--ignore-not-found", "-o", "json")
+    if not found.strip():
+        return 0
+    annotations = json.loads(found)["metadata"].get("annotations", {})
+    return int(annotations.get(SCHEMA_VERSION, 0))
+
+
+def install_release(
+    settings: Settings,
+    cluster: Cluster,
+    names: Names,
+    reporter: Reporter,
+    extra: dict[str, Any] | None = None,
+) -> None:
+    """`helm upgrade --install` with the images that were built here."""
+    install_crds(cluster, settings.clone / "crds", reporter)
+    _ensure_namespace(cluster, names.namespace)
+    if settings.model_key:
+        _put_model_key(cluster, names, settings.model_key)
+    values = _values(settings, names)
+    values.update(extra or {})
+    target = settings.clone / ".build" / f"values-{names.release}.yaml"
+    target.write_text(yaml.safe_dump(values))
+    with _explained(cluster, names):
+        cluster.helm(
+            "upgrade",
+            "--install",
+            names.release,
+            str(settings.clone / "charts" / "agentsession"),
+            "--namespace",
+            names.namespace,
+            "--skip-crds",
+            "--values",
+            str(target),
+            "--wait",
+            "--timeout",
+            "180s",
+        )
+
+
+def uninstall_release(cluster: Cluster, names: Names) -> None:
+    """Removes the release; sessions and their volumes stay."""
+    cluster.helm("uninstall", names.release, "--namespace", names.namespace, "--ignore-not-found", "--wait")
+
+
+def _ensure_namespace(cluster: Cluster, name: str) -> None:
+    manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+
+
+def _put_model_key(cluster: Cluster, names: Names, key: str) -> None:
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": MODEL_SECRET, "namespace": names.namespace},
+        "stringData": {MODEL_SECRET_KEY: key},
+    }
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+
+
+def _values(settings: Settings, names: Names) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "images": {
+            name: {"repository": image["repository"], "tag": image["tag"]}
+            for name, image in read_images(settings.clone).items()
+        },
+        "sessions": {"namespaces": [names.sessions_namespace], "createNamespaces": True},
+    }
+    if settings.model_key:
+        values["gateway"] = {"models": {"anthropic": {"existingSecret": MODEL_SECRET}}}
+    else:
+        values["modelServer"] = {"enabled": True}
+    return values
+
+
+@contextmanager
+def _explained(cluster: Cluster, names: Names) -> Iterator[None]:
+    """Adds to a failed installation what its pods say."""
+    try:
+        yield
+    except WorkbenchError as error:
+        pods = cluster.kubectl("get", "pods", "-n", names.namespace, "-o", "wide")
+        events = cluster.kubectl(
+            "get", "events", "-n", names.namespace, "--sort-by=.lastTimestamp"
+        ).splitlines()[-15:]
+        detail = "\n".join([error.detail, "", pods, *events])
+        raise WorkbenchError(
+            error.cause, f"look at its pods: kubectl -n {names.namespace} describe pods", detail
+        ) from error

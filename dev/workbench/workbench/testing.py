@@ -1,0 +1,51 @@
+"""`make test` beyond the unit tests: everything that needs servers, then everything in pods."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+from workbench.clusters import Cluster
+from workbench.commands import run
+from workbench.console import Reporter
+from workbench.install import install_release, uninstall_release
+from workbench.settings import Settings
+
+# Short enough for a test to wait for, long enough not to race with the test itself.
+OPERATOR_VALUES = {"backoffBaseSeconds": 1, "backoffLimitSeconds": 5, "sweepSeconds": 5}
+
+
+def run_tests(
+    settings: Settings, cluster: Cluster, arguments: Sequence[str], reporter: Reporter
+) -> None:
+    """Installs a release for the tests, runs them, and removes it if they passed."""
+    names = settings.test_names()
+    with reporter.step(f"install test release {names.release}"):
+        install_release(settings, cluster, names, reporter, _test_values())
+    environment = {
+        **cluster.environment(),
+        "AGENTSESSION_TEST_NAMES": json.dumps(
+            {
+                "release": names.release,
+                "namespace": names.namespace,
+                "sessions_namespace": names.sessions_namespace,
+            }
+        ),
+    }
+    run(
+        [sys.executable, "-m", "pytest", "tests/integration", "tests/e2e", *arguments],
+        env=environment,
+        show=True,
+        next_step=f"the release stays for you to look at: kubectl -n {names.namespace} get pods",
+    )
+    with reporter.step("remove the test release"):
+        cluster.kubectl(
+            "delete", "agentsessions", "--all", "-n", names.sessions_namespace, "--timeout=60s"
+        )
+        uninstall_release(cluster, names)
+        cluster.kubectl("delete", "namespace", names.sessions_namespace, names.namespace, "--wait=false")
+
+
+def _test_values() -> dict[str, object]:
+    return {"modelServer": {"enabled": True}, "operator": {"settings": OPERATOR_VALUES}}

@@ -1,0 +1,1 @@
+"""Makes the cluster match the AgentSessions; the only writer of their status."""

@@ -1,0 +1,142 @@
+"""The operator's process: everything is put together here."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import structlog
+from prometheus_client import CollectorRegistry, start_http_server
+from redis import RedisError
+
+from agentsession_core import kube, logs
+from agentsession_core.mailbox.connect import connect
+from agentsession_core.mailbox.store import MailboxStore
+from agentsession_core.settings import (
+    CONFIG_FILE,
+    REDIS_PASSWORD,
+    SECRETS_DIRECTORY,
+    SecretFiles,
+    Settings,
+    SettingsError,
+    load_settings,
+)
+from agentsession_operator.app import build_registry, run_kopf
+from agentsession_operator.cache import Cache
+from agentsession_operator.cluster import Cluster
+from agentsession_operator.handlers import Handlers
+from agentsession_operator.health import serve_health
+from agentsession_operator.hints import follow_hints
+from agentsession_operator.metrics import Metrics
+from agentsession_operator.reconcile import Reconciler
+from agentsession_operator.sweep import Sweep
+from agentsession_operator.workqueue import WorkQueue
+
+log = structlog.get_logger("agentsession_operator")
+
+
+def main() -> None:
+    """Entry point of `agentsession-operator`."""
+    parser = argparse.ArgumentParser(
+        prog="agentsession-operator", description="Makes the cluster match the AgentSessions."
+    )
+    parser.add_argument(
+        "--config", type=Path, default=Path(CONFIG_FILE), help="the YAML configuration"
+    )
+    parser.add_argument(
+        "--secrets", type=Path, default=Path(SECRETS_DIRECTORY), help="directory of secret files"
+    )
+    arguments = parser.parse_args()
+    try:
+        settings = load_settings(arguments.config)
+    except SettingsError as error:
+        sys.exit(f"agentsession-operator: {error}")
+    logs.configure(settings.log_level, "operator")
+    try:
+        asyncio.run(serve(settings, SecretFiles(arguments.secrets)))
+    except kube.KubeConfigError as error:
+        sys.exit(f"agentsession-operator: {error}")
+
+
+async def serve(settings: Settings, secrets: SecretFiles) -> None:
+    """Runs the operator until SIGTERM or SIGINT."""
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    start_http_server(settings.operator.metrics_port, registry=registry)
+    stop, synced = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    async with kube.connect("agentsession-operator") as api:
+        redis = connect(settings.redis.url, secrets.read(REDIS_PASSWORD))
+        store, cluster, cache = MailboxStore(redis), Cluster(api), Cache()
+        reconcile = Reconciler(
+            settings, cache, cluster, store, time.time, lambda: uuid.uuid4().hex[:16]
+        )
+        queue = WorkQueue(reconcile, time.time, metrics.count_error)
+        metrics.observe(cache, lambda: queue.depth)
+        handlers = Handlers(cache, queue)
+        sweep = Sweep(
+            cache, cluster, store, queue, handlers, settings.session_namespaces, time.time
+        )
+
+        async def unready() -> str | None:
+            if not synced.is_set():
+                return "the watches have not started yet"
+            try:
+                await store.ping()
+            except (RedisError, OSError) as error:
+                return f"redis cannot be used: {error}"
+            return None
+
+        async with serve_health(settings.operator.port, unready):
+            kopf_task = asyncio.create_task(
+                run_kopf(build_registry(handlers), settings.session_namespaces, synced, stop)
+            )
+            workers = asyncio.create_task(
+                _work(settings, store, cache, queue, sweep, metrics, synced)
+            )
+            await _first_to_end({kopf_task, workers})
+        await redis.aclose()
+
+
+async def _work(
+    settings: Settings,
+    store: MailboxStore,
+    cache: Cache,
+    queue: WorkQueue,
+    sweep: Sweep,
+    metrics: Metrics,
+    synced: asyncio.Event,
+) -> None:
+    await synced.wait()
+    # The cache has to be whole before the first decision: a child not yet seen looks like none.
+    await sweep.anti_entropy()
+    await store.begin_epoch(uuid.uuid4().hex)
+    operator, failed = settings.operator, metrics.count_error
+    log.info("ready", namespaces=settings.session_namespaces, sessions=len(cache.sessions()))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(queue.run(operator.workers))
+        group.create_task(follow_hints(store, cache, queue, failed))
+        group.create_task(sweep.every(operator.sweep_seconds, sweep.backlog, failed))
+        group.create_task(sweep.every(operator.anti_entropy_seconds, sweep.anti_entropy, failed))
+
+
+async def _first_to_end(tasks: set[asyncio.Task[None]]) -> None:
+    """Waits for the first task to end, ends the others, and raises what the first raised."""
+    done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+if __name__ == "__main__":
+    main()

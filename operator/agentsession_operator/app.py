@@ -1,0 +1,106 @@
+"""kopf as the operator uses it: watches, login and process life, and nothing that writes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import kopf
+
+from agentsession_core import naming
+from agentsession_operator.handlers import Handlers
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """kopf copies and compares every object at every event unless told to remember nothing."""
+
+    def fetch(self, *, body: kopf.Body) -> None:
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        return None
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """There are no change handlers whose progress could be kept."""
+
+    def fetch(self, *, key: str, body: kopf.Body) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+    def purge(self, **_: Any) -> None:
+        return None
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        return essence
+
+    def touch(self, **_: Any) -> None:
+        return None
+
+
+def build_registry(handlers: Handlers) -> kopf.OperatorRegistry:
+    """Every kind the operator watches. Event handlers only: all others write to the objects."""
+    registry = kopf.OperatorRegistry()
+    kinds: tuple[tuple[tuple[str, ...], Any], ...] = (
+        ((naming.GROUP, naming.VERSION, naming.SESSION_PLURAL), handlers.session),
+        ((naming.GROUP, naming.VERSION, naming.TEMPLATE_PLURAL), handlers.template),
+        (("batch", "v1", "jobs"), handlers.job),
+        (("", "v1", "pods"), handlers.pod),
+        (("", "v1", "persistentvolumeclaims"), handlers.claim),
+    )
+    for resource, handle in kinds:
+        kopf.on.event(*resource, id=f"watch-{resource[-1]}", registry=registry)(_adapter(handle))
+    kopf.on.login(registry=registry)(_login)
+    kopf.on.startup(registry=registry)(_configure)
+    return registry
+
+
+def _adapter(handle: Any) -> Any:
+    async def on_event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
+        handle(dict(body), deleted=type == "DELETED")
+
+    return on_event
+
+
+def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+
+def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+    # Watching CRDs, namespaces and peerings needs cluster-wide rights and stalls 54 s without them.
+    settings.scanning.disabled = True
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    settings.persistence.diffbase_storage = _NoDiffBase()
+    settings.persistence.progress_storage = _NoProgress()
+    settings.watching.chunk_size = 500
+    ours = f"{naming.LABEL_MANAGED_BY}={naming.MANAGED_BY}"
+    for resource in (
+        ("batch", "v1", "jobs"),
+        ("", "v1", "pods"),
+        ("", "v1", "persistentvolumeclaims"),
+    ):
+        settings.watching.label_selectors[resource] = ours
+    settings.networking.request_timeout = 30
+    # One line per event and object is not for people.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+
+
+async def run_kopf(
+    registry: kopf.OperatorRegistry,
+    namespaces: tuple[str, ...],
+    ready: asyncio.Event,
+    stop: asyncio.Event,
+) -> None:
+    """Watches until `stop` is set; `ready` is set once the watches are being served."""
+    await kopf.operator(
+        registry=registry,
+        namespaces=list(namespaces),
+        clusterwide=False,
+        standalone=True,
+        ready_flag=ready,
+        stop_flag=stop,
+    )

@@ -1,0 +1,257 @@
+"""What is going on with a session: pure questions to a World."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from agentsession_core.api import AgentType, OperatingMode, Reason, WhenDeleted
+from agentsession_core.mailbox.model import RunRecord, RunState
+from agentsession_operator.model import JobView, PodView, timestamp
+from agentsession_operator.quantity import exceeding
+from agentsession_operator.world import Problem, World
+
+_PULL_FAILURES: Final = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+)
+_START_FAILURES: Final = frozenset(
+    {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+)
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """The situation. Times in seconds since the epoch."""
+
+    newest_run: int
+    record: RunRecord | None
+    job: JobView | None
+    pod: PodView | None
+    live: bool
+    may_run: bool
+    refusal: Problem | None
+    workspace: Problem | None
+    failure: Problem | None
+    last_activity: float
+    work_waits: bool
+    wanted: bool
+
+    @property
+    def connected(self) -> bool:
+        """Whether the live run's runner has said hello."""
+        return self.live and self.record is not None and self.record.hello_at is not None
+
+    @property
+    def draining(self) -> bool:
+        return self.live and self.record is not None and self.record.state is RunState.DRAINED
+
+
+def assess(world: World) -> Assessment:
+    """Answers every question that plan and status ask."""
+    record = own_record(world)
+    current = _run_number(record)
+    job = next((j for j in world.children.jobs if _is_ours(world, j) and j.run == current), None)
+    pod = next(
+        (p for p in world.children.pods if p.session_uid == world.uid and p.run == current), None
+    )
+    may_run = any(p.may_still_run for p in world.children.pods)
+    live = (
+        job is not None
+        and not job.deleting
+        and not job.finished
+        and (pod is None or (pod.may_still_run and not pod.deleting))
+    )
+    activity = last_activity(world)
+    refusal = find_refusal(world)
+    work_waits = world.mailbox.waiting > 0 or world.mailbox.turn is not None
+    idle = world.now >= activity + world.effective.suspend_after
+    return Assessment(
+        newest_run=_newest_run(world, current),
+        record=record,
+        job=job,
+        pod=pod,
+        live=live,
+        may_run=may_run,
+        refusal=refusal,
+        workspace=find_workspace_problem(world),
+        failure=_find_failure(record, job, pod, live=live, may_run=may_run),
+        last_activity=activity,
+        work_waits=work_waits,
+        wanted=(
+            world.session.spec.operating_mode is OperatingMode.RUNNING
+            and world.holds_mailbox
+            and (refusal is None or live)
+            and (work_waits or (live and not idle and not _is_over(world)))
+        ),
+    )
+
+
+def _is_over(world: World) -> bool:
+    """Whether the session has lived as long as it may."""
+    created, lifetime = world.session.metadata.creation_timestamp, world.effective.max_lifetime
+    return (
+        lifetime is not None
+        and created is not None
+        and (world.now >= created.timestamp() + lifetime)
+    )
+
+
+def own_record(world: World) -> RunRecord | None:
+    """The run in Redis, if it is one of this very session."""
+    record = world.mailbox.run
+    if record is None or record.run.rpartition("/")[0] != world.uid:
+        return None
+    return record
+
+
+def last_activity(world: World) -> float:
+    """The newest message or turn, else the session's creation."""
+    status, metadata = world.session.status, world.session.metadata
+    known = (
+        world.mailbox.last_activity,
+        timestamp(status.last_activity_time),
+        timestamp(metadata.creation_timestamp),
+    )
+    return max((moment for moment in known if moment is not None), default=world.now)
+
+
+def find_refusal(world: World) -> Problem | None:
+    """Why the session's settings cannot be carried out (Accepted=False)."""
+    effective, spec = world.effective, world.session.spec
+    if world.template_missing and spec.template_ref:
+        return Problem(
+            Reason.TEMPLATE_NOT_FOUND,
+            f"AgentSessionTemplate {spec.template_ref.name!r} does not exist in namespace "
+            f"{world.session.metadata.namespace!r}; create it and the session goes on by itself",
+        )
+    if effective.delete_after and effective.suspend_after >= effective.delete_after:
+        return Problem(
+            Reason.INVALID_IDLE_POLICY,
+            f"with the template's and the chart's defaults suspendAfterSeconds "
+            f"({effective.suspend_after}) is not less than deleteAfterSeconds "
+            f"({effective.delete_after}); set both in idlePolicy",
+        )
+    if effective.turn_timeout >= effective.active_deadline:
+        return Problem(
+            Reason.INVALID_RUN_POLICY,
+            f"with the template's and the chart's defaults turnTimeoutSeconds "
+            f"({effective.turn_timeout}) is not less than activeDeadlineSeconds "
+            f"({effective.active_deadline}); set both in run",
+        )
+    if effective.image is None:
+        return Problem(Reason.AGENT_TYPE_UNAVAILABLE, _unavailable(world))
+    if effective.model and effective.models and effective.model not in effective.models:
+        return Problem(
+            Reason.MODEL_NOT_ALLOWED,
+            f"model {effective.model!r} is not one of the template's: {', '.join(effective.models)}",
+        )
+    excess = exceeding(effective.resources, effective.pod.max_resources)
+    if excess:
+        return Problem(Reason.RESOURCES_TOO_LARGE, f"above the template's maximum: {excess}")
+    return None
+
+
+def _unavailable(world: World) -> str:
+    known = ", ".join(sorted(AgentType(kind).value for kind in world.available_types)) or "none"
+    return (
+        f"this installation has no image for agent type {world.effective.agent_type.value!r} "
+        f"(it has: {known}); set image in an AgentSessionTemplate or the chart's images"
+    )
+
+
+def find_workspace_problem(world: World) -> Problem | None:
+    """Why the existing claim cannot be this session's workspace."""
+    claim = world.children.claim
+    if claim is None:
+        return None
+    if claim.deleting or claim.owner_uid not in (None, world.uid):
+        return Problem(
+            Reason.PREVIOUS_WORKSPACE_TERMINATING,
+            f"volume claim {claim.name} of an earlier session with this name is being deleted",
+        )
+    if claim.user != world.session.spec.user.id:
+        return Problem(
+            Reason.WORKSPACE_CONFLICT,
+            f"volume claim {claim.name} belongs to another user; delete it or rename the session",
+        )
+    if claim.phase == "Lost":
+        return Problem(
+            Reason.VOLUME_LOST,
+            f"the volume of claim {claim.name} is lost; restore it or delete the claim",
+        )
+    return None
+
+
+def claim_owner_is_wrong(world: World) -> bool:
+    """Whether the claim's owner does not follow the retention policy."""
+    claim = world.children.claim
+    if claim is None or find_workspace_problem(world) is not None:
+        return False
+    return (claim.owner_uid is not None) != (world.effective.when_deleted is WhenDeleted.DELETE)
+
+
+def pod_trouble(pod: PodView | None) -> Problem | None:
+    """Why a live run's pod does not start."""
+    if pod is None:
+        return None
+    if pod.node_lost:
+        return Problem(
+            Reason.NODE_LOST,
+            f"node {pod.node} is lost and may still run pod {pod.name}; delete the node or taint it "
+            "node.kubernetes.io/out-of-service",
+        )
+    if pod.unschedulable:
+        return Problem(Reason.UNSCHEDULABLE, f"no node takes the pod: {pod.unschedulable}")
+    detail = f": {pod.waiting_message}" if pod.waiting_message else ""
+    if pod.waiting_reason in _PULL_FAILURES:
+        return Problem(Reason.IMAGE_PULL_FAILED, f"{pod.waiting_reason}{detail}"[:1000])
+    if pod.waiting_reason in _START_FAILURES:
+        return Problem(Reason.CONTAINER_CANNOT_START, f"{pod.waiting_reason}{detail}"[:1000])
+    return None
+
+
+def _is_ours(world: World, job: JobView) -> bool:
+    return job.session_uid == world.uid
+
+
+def _run_number(record: RunRecord | None) -> int | None:
+    return int(record.run.rpartition("/")[2]) if record else None
+
+
+def _newest_run(world: World, current: int | None) -> int:
+    own_jobs = [job.run for job in world.children.jobs if _is_ours(world, job)]
+    return max([world.session.status.runs or 0, current or 0, *own_jobs])
+
+
+def _find_failure(
+    record: RunRecord | None, job: JobView | None, pod: PodView | None, *, live: bool, may_run: bool
+) -> Problem | None:
+    """Why the current run ended before its time; None if it did not or nothing shows that it did.
+
+    A run that was told to drain may end as it likes. A Job that is simply not there proves nothing:
+    the operator may have died between the run's record and the Job.
+    """
+    if record is None or record.state is not RunState.OPEN or live or may_run:
+        return None
+    if job and job.failed_reason == "DeadlineExceeded":
+        return Problem(
+            Reason.RUN_DEADLINE_EXCEEDED, "the run reached run.activeDeadlineSeconds and was ended"
+        )
+    if pod and pod.exit_reason == "OOMKilled":
+        return Problem(
+            Reason.RUN_OUT_OF_MEMORY,
+            "the agent used more memory than its limit; raise pod.resources.limits.memory",
+        )
+    if pod and pod.terminated:
+        return Problem(
+            Reason.RUN_FAILED, f"pod {pod.name} ended by itself with exit code {pod.exit_code}"
+        )
+    if record.hello_at is not None or (job and job.finished):
+        return Problem(Reason.RUN_FAILED, "the run ended without a word; its pod is gone")
+    return None
+
+
+def moment(seconds: float | None) -> datetime | None:
+    """The time as Kubernetes writes it: UTC, whole seconds."""
+    return None if seconds is None else datetime.fromtimestamp(int(seconds), UTC)

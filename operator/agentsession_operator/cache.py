@@ -1,0 +1,119 @@
+"""The operator's memory of the cluster, fed by watch events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+from agentsession_core.api import AgentSession, AgentSessionTemplate
+from agentsession_operator.model import Children, ClaimView, JobView, Key, PodView
+
+V = TypeVar("V")
+
+
+class Shelf(Generic[V]):
+    """Objects of one kind by the session they belong to, then by name."""
+
+    def __init__(self) -> None:
+        self._by_session: dict[Key, dict[str, V]] = {}
+
+    def put(self, key: Key, name: str, view: V) -> None:
+        self._by_session.setdefault(key, {})[name] = view
+
+    def drop(self, key: Key, name: str) -> None:
+        views = self._by_session.get(key)
+        if views is not None:
+            views.pop(name, None)
+            if not views:
+                del self._by_session[key]
+
+    def of(self, key: Key) -> tuple[V, ...]:
+        return tuple(self._by_session.get(key, {}).values())
+
+    def names(self, key: Key) -> tuple[str, ...]:
+        return tuple(self._by_session.get(key, ()))
+
+    def keys(self) -> Iterable[Key]:
+        return self._by_session.keys()
+
+
+class Cache:
+    """Sessions, templates and children as last seen."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[Key, AgentSession] = {}
+        self._templates: dict[Key, AgentSessionTemplate] = {}
+        self._mailboxes: dict[str, set[Key]] = {}
+        self._gone: dict[Key, dict[str, str]] = {}
+        self.jobs: Shelf[JobView] = Shelf()
+        self.pods: Shelf[PodView] = Shelf()
+        self.claims: Shelf[ClaimView] = Shelf()
+
+    def session(self, key: Key) -> AgentSession | None:
+        return self._sessions.get(key)
+
+    def sessions(self) -> dict[Key, AgentSession]:
+        return dict(self._sessions)
+
+    def put_session(self, key: Key, session: AgentSession) -> None:
+        """Remembers the session; an older one of the same name is remembered as gone."""
+        known = self._sessions.get(key)
+        if known is not None and known.metadata.uid != session.metadata.uid:
+            self.drop_session(key)
+        self._sessions[key] = session
+        self._mailboxes.setdefault(session.mailbox, set()).add(key)
+
+    def drop_session(self, key: Key) -> None:
+        """Forgets the session but for what its clean-up needs (`take_gone`)."""
+        session = self._sessions.pop(key, None)
+        if session is None:
+            return
+        self._gone.setdefault(key, {})[session.metadata.uid] = session.mailbox
+        holders = self._mailboxes.get(session.mailbox, set())
+        holders.discard(key)
+        if not holders:
+            self._mailboxes.pop(session.mailbox, None)
+
+    def take_gone(self, key: Key) -> dict[str, str]:
+        """Uid → mailbox of sessions of this name that are gone; each is answered once."""
+        return self._gone.pop(key, {})
+
+    def put_back_gone(self, key: Key, gone: dict[str, str]) -> None:
+        """Undoes `take_gone` for clean-ups that failed."""
+        self._gone.setdefault(key, {}).update(gone)
+
+    def sessions_of_mailbox(self, mailbox: str) -> tuple[Key, ...]:
+        return tuple(self._mailboxes.get(mailbox, ()))
+
+    def mailbox_holder(self, mailbox: str) -> Key | None:
+        """One mailbox, one session: the oldest, then the one with the smaller uid."""
+
+        def age(key: Key) -> tuple[float, str]:
+            metadata = self._sessions[key].metadata
+            created = metadata.creation_timestamp
+            return (created.timestamp() if created else 0.0, metadata.uid)
+
+        return min(self._mailboxes.get(mailbox, ()), key=age, default=None)
+
+    def template(self, key: Key) -> AgentSessionTemplate | None:
+        return self._templates.get(key)
+
+    def put_template(self, key: Key, template: AgentSessionTemplate) -> None:
+        self._templates[key] = template
+
+    def drop_template(self, key: Key) -> None:
+        self._templates.pop(key, None)
+
+    def sessions_of_template(self, key: Key, default_name: str) -> list[Key]:
+        """The sessions whose template this is, by name or by default."""
+        return [
+            session_key
+            for session_key, session in self._sessions.items()
+            if session_key.namespace == key.namespace
+            and (session.spec.template_ref.name if session.spec.template_ref else default_name)
+            == key.name
+        ]
+
+    def children(self, key: Key) -> Children:
+        claims = self.claims.of(key)
+        return Children(self.jobs.of(key), self.pods.of(key), claims[0] if claims else None)

@@ -1,0 +1,226 @@
+"""Every call the operator makes to the API server, but for kopf's watches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from kubernetes_asyncio import client
+from kubernetes_asyncio.client import ApiClient
+from kubernetes_asyncio.client.exceptions import ApiException
+
+from agentsession_core import naming
+from agentsession_operator.model import Body, Key
+from agentsession_operator.story import EventText
+
+T = TypeVar("T")
+_MERGE: Final = "application/merge-patch+json"
+_PAGE: Final = 500
+
+
+class ClusterError(Exception):
+    """The API server refused or failed; `status` is its HTTP status."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"HTTP {status}: {message}")
+        self.status = status
+        self.message = message
+
+
+class NotFoundError(ClusterError):
+    """The object is not there (any more)."""
+
+
+class ConflictError(ClusterError):
+    """The object exists, has changed or is being deleted."""
+
+
+class ForbiddenError(ClusterError):
+    """Not allowed: RBAC, quota or an admission rule."""
+
+
+class Cluster:
+    """Typed calls; all raise ClusterError."""
+
+    def __init__(self, api: ApiClient) -> None:
+        self._api = api
+        # Any: the generated signatures know neither plain dictionaries nor `_content_type`.
+        self._core: Any = client.CoreV1Api(api)
+        self._batch: Any = client.BatchV1Api(api)
+        self._custom: Any = client.CustomObjectsApi(api)
+
+    async def create_claim(self, body: Body) -> Body:
+        """Makes the claim and answers it as it is in the cluster."""
+        made = await _call(
+            self._core.create_namespaced_persistent_volume_claim(
+                body["metadata"]["namespace"], body, field_manager=naming.OPERATOR_FIELD_MANAGER
+            )
+        )
+        return self._as_body(made)
+
+    async def create_job(self, body: Body) -> Body:
+        """Makes the Job; one that is there already with the same owner is a success."""
+        namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
+        try:
+            made = await _call(
+                self._batch.create_namespaced_job(
+                    namespace, body, field_manager=naming.OPERATOR_FIELD_MANAGER
+                )
+            )
+        except ConflictError:
+            made = await _call(self._batch.read_namespaced_job(name, namespace))
+            existing = self._as_body(made)
+            owners = existing["metadata"].get("ownerReferences", [])
+            if owners != body["metadata"]["ownerReferences"]:
+                raise
+            return existing
+        return self._as_body(made)
+
+    async def set_claim_owners(
+        self, namespace: str, name: str, uid: str, owners: list[Body]
+    ) -> None:
+        """Replaces the owner references of this very claim."""
+        patch = {"metadata": {"uid": uid, "ownerReferences": owners or None}}
+        await _call(
+            self._core.patch_namespaced_persistent_volume_claim(
+                name,
+                namespace,
+                patch,
+                field_manager=naming.OPERATOR_FIELD_MANAGER,
+                _content_type=_MERGE,
+            )
+        )
+
+    async def delete_job(self, namespace: str, name: str, uid: str) -> None:
+        """Deletes this very Job and its pods, with their grace; one that is gone is a success."""
+        options = client.V1DeleteOptions(
+            propagation_policy="Background", preconditions=client.V1Preconditions(uid=uid)
+        )
+        try:
+            await _call(self._batch.delete_namespaced_job(name, namespace, body=options))
+        except NotFoundError:
+            return
+
+    async def delete_session(self, key: Key, uid: str, resource_version: str) -> None:
+        """Deletes the session if it has not changed since. Raises ConflictError if it has."""
+        options = client.V1DeleteOptions(
+            propagation_policy="Background",
+            preconditions=client.V1Preconditions(uid=uid, resource_version=resource_version),
+        )
+        await _call(
+            self._custom.delete_namespaced_custom_object(
+                naming.GROUP,
+                naming.VERSION,
+                key.namespace,
+                naming.SESSION_PLURAL,
+                key.name,
+                body=options,
+            )
+        )
+
+    async def patch_status(self, key: Key, resource_version: str, patch: Body) -> Body:
+        """Merges into the status of the session if it has not changed since."""
+        body = {"metadata": {"resourceVersion": resource_version}, "status": patch}
+        patched: Body = await _call(
+            self._custom.patch_namespaced_custom_object_status(
+                naming.GROUP,
+                naming.VERSION,
+                key.namespace,
+                naming.SESSION_PLURAL,
+                key.name,
+                body,
+                field_manager=naming.OPERATOR_FIELD_MANAGER,
+                _content_type=_MERGE,
+            )
+        )
+        return patched
+
+    async def create_event(
+        self, key: Key, uid: str, name: str, event: EventText, at: datetime
+    ) -> None:
+        """Tells an Event about the session."""
+        stamp = at.isoformat(timespec="seconds").replace("+00:00", "Z")
+        body: Body = {
+            "metadata": {"name": name, "namespace": key.namespace},
+            "involvedObject": {
+                "apiVersion": naming.API_VERSION,
+                "kind": naming.SESSION_KIND,
+                "namespace": key.namespace,
+                "name": key.name,
+                "uid": uid,
+            },
+            "type": event.type,
+            "reason": event.reason,
+            "message": event.message[:1024],
+            "firstTimestamp": stamp,
+            "lastTimestamp": stamp,
+            "count": 1,
+            "source": {"component": naming.OPERATOR_FIELD_MANAGER},
+            "reportingComponent": naming.OPERATOR_FIELD_MANAGER,
+            "reportingInstance": "",
+        }
+        await _call(self._core.create_namespaced_event(key.namespace, body))
+
+    async def list_objects(self, path: str, *, ours_only: bool) -> list[Body]:
+        """Everything of one kind in one namespace, page by page, as plain dictionaries."""
+        query: list[tuple[str, str]] = [("limit", str(_PAGE))]
+        if ours_only:
+            query.append(("labelSelector", f"{naming.LABEL_MANAGED_BY}={naming.MANAGED_BY}"))
+        found: list[Body] = []
+        token = ""
+        while True:
+            answer = await self._get(path, [*query, ("continue", token)] if token else query)
+            found += answer.get("items", ())
+            token = answer.get("metadata", {}).get("continue", "")
+            if not token:
+                return found
+
+    async def schema_versions(self) -> dict[str, int]:
+        """Kind → whether the served API knows it, read from the OpenAPI document."""
+        document = await self._get(f"/openapi/v3/apis/{naming.API_VERSION}", [])
+        schemas = document.get("components", {}).get("schemas", {})
+        return {
+            name.rsplit(".", 1)[-1]: len(schema.get("properties", {}))
+            for name, schema in schemas.items()
+        }
+
+    async def _get(self, path: str, query: list[tuple[str, str]]) -> Body:
+        response: Any = await _call(
+            self._api.call_api(
+                path,
+                "GET",
+                query_params=query,
+                header_params={"Accept": "application/json"},
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _return_http_data_only=True,
+            )
+        )
+        text = await response.text()
+        if response.status >= 400:
+            raise _error(response.status, text)
+        body: Body = json.loads(text)
+        return body
+
+    def _as_body(self, made: object) -> Body:
+        body: Body = self._api.sanitize_for_serialization(made)
+        return body
+
+
+async def _call(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except ApiException as error:
+        raise _error(error.status or 0, error.body or error.reason or "") from error
+
+
+def _error(status: int, body: str | bytes) -> ClusterError:
+    text = body.decode(errors="replace") if isinstance(body, bytes) else body
+    try:
+        message = json.loads(text).get("message", text)
+    except (ValueError, AttributeError):
+        message = text
+    kinds = {403: ForbiddenError, 404: NotFoundError, 409: ConflictError}
+    return kinds.get(status, ClusterError)(status, str(message)[:1000])

@@ -1,0 +1,80 @@
+"""kopf's handlers: remember, and have the session looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import structlog
+from pydantic import ValidationError
+
+from agentsession_core import naming
+from agentsession_core.api import AgentSession, AgentSessionTemplate
+from agentsession_operator.cache import Cache, Shelf
+from agentsession_operator.model import Body, Key, claim_view, job_view, pod_view, session_key
+from agentsession_operator.workqueue import WorkQueue
+
+log = structlog.get_logger(__name__)
+V = TypeVar("V")
+
+
+class Handlers:
+    """What each kind's events mean to the cache and the queue."""
+
+    def __init__(self, cache: Cache, queue: WorkQueue) -> None:
+        self._cache = cache
+        self._queue = queue
+
+    def session(self, body: Body, *, deleted: bool) -> None:
+        """An AgentSession appeared, changed or went."""
+        key = _own_key(body)
+        if deleted:
+            self._cache.drop_session(key)
+        else:
+            try:
+                self._cache.put_session(key, AgentSession.from_api(body))
+            except ValidationError as error:
+                log.error("session not understood", session=str(key), error=str(error))
+                return
+        self._queue.add(key)
+
+    def template(self, body: Body, *, deleted: bool) -> None:
+        """A template appeared, changed or went: its sessions are looked at."""
+        key = _own_key(body)
+        if deleted:
+            self._cache.drop_template(key)
+        else:
+            try:
+                self._cache.put_template(key, AgentSessionTemplate.from_api(body))
+            except ValidationError as error:
+                log.error("template not understood", template=str(key), error=str(error))
+                return
+        for session in self._cache.sessions_of_template(key, naming.DEFAULT_TEMPLATE):
+            self._queue.add(session)
+
+    def job(self, body: Body, *, deleted: bool) -> None:
+        self._child(self._cache.jobs, job_view, body, deleted)
+
+    def pod(self, body: Body, *, deleted: bool) -> None:
+        self._child(self._cache.pods, pod_view, body, deleted)
+
+    def claim(self, body: Body, *, deleted: bool) -> None:
+        self._child(self._cache.claims, claim_view, body, deleted)
+
+    def _child(self, shelf: Shelf[V], view: Callable[[Body], V], body: Body, deleted: bool) -> None:
+        key = session_key(body)
+        if key is None:
+            return
+        name = body["metadata"]["name"]
+        if deleted:
+            shelf.drop(key, name)
+        else:
+            seen = view(body)
+            if seen in shelf.of(key):
+                return
+            shelf.put(key, name, seen)
+        self._queue.add(key)
+
+
+def _own_key(body: Any) -> Key:
+    return Key(body["metadata"]["namespace"], body["metadata"]["name"])

@@ -1,0 +1,183 @@
+"""What the operator remembers of Kubernetes objects: the few fields it decides from.
+
+Ten thousand sessions stay in memory at once, so whole objects are never kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from agentsession_core import naming
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Key:
+    """A session's namespace and name."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A run's Job."""
+
+    name: str
+    uid: str
+    session_uid: str
+    run: int
+    config_hash: str
+    deleting: bool
+    failed_reason: str | None
+    complete: bool
+
+    @property
+    def finished(self) -> bool:
+        """Whether the Job can start no further pod."""
+        return self.complete or self.failed_reason is not None
+
+
+@dataclass(frozen=True)
+class PodView:
+    """A run's pod."""
+
+    name: str
+    uid: str
+    session_uid: str
+    run: int
+    phase: str
+    deleting: bool
+    node: str | None
+    started: bool
+    terminated: bool
+    exit_code: int | None
+    exit_reason: str | None
+    waiting_reason: str | None
+    waiting_message: str | None
+    unschedulable: str | None
+    node_lost: bool
+
+    @property
+    def may_still_run(self) -> bool:
+        """Whether a container of this pod may be running now.
+
+        Neither a deletionTimestamp nor the Job's absence says so (a process was seen to live on
+        14 s after its pod object was gone from a list); only these states do.
+        """
+        if self.phase in ("Succeeded", "Failed") or self.terminated:
+            return False
+        return not (self.deleting and self.node is None)
+
+
+@dataclass(frozen=True)
+class ClaimView:
+    """A workspace's PersistentVolumeClaim."""
+
+    name: str
+    uid: str
+    user: str
+    owner_uid: str | None
+    phase: str
+    deleting: bool
+
+
+@dataclass(frozen=True)
+class Children:
+    """Everything in the cluster that belongs to a session's name."""
+
+    jobs: tuple[JobView, ...] = ()
+    pods: tuple[PodView, ...] = ()
+    claim: ClaimView | None = None
+
+
+def session_key(body: Body) -> Key | None:
+    """The session that a child belongs to by its label."""
+    metadata = body["metadata"]
+    name = metadata.get("labels", {}).get(naming.LABEL_SESSION)
+    return Key(metadata["namespace"], name) if name else None
+
+
+def controller_uid(body: Body) -> str | None:
+    """The uid of the object's owner of kind AgentSession."""
+    for owner in body["metadata"].get("ownerReferences", ()):
+        if owner.get("kind") == naming.SESSION_KIND:
+            return str(owner["uid"])
+    return None
+
+
+def job_view(body: Body) -> JobView:
+    """The Job as the operator remembers it."""
+    metadata, labels = body["metadata"], body["metadata"].get("labels", {})
+    conditions = _true_conditions(body)
+    failed = conditions.get("Failed") or conditions.get("FailureTarget")
+    return JobView(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        session_uid=controller_uid(body) or "",
+        run=naming.run_number(labels.get(naming.LABEL_SESSION, ""), metadata["name"]) or 0,
+        config_hash=metadata.get("annotations", {}).get(naming.ANNOTATION_CONFIG_HASH, ""),
+        deleting="deletionTimestamp" in metadata,
+        failed_reason=failed.get("reason", "Failed") if failed else None,
+        complete="Complete" in conditions or "SuccessCriteriaMet" in conditions,
+    )
+
+
+def pod_view(body: Body) -> PodView:
+    """The pod as the operator remembers it."""
+    metadata, labels = body["metadata"], body["metadata"].get("labels", {})
+    status, spec = body.get("status", {}), body.get("spec", {})
+    containers = status.get("containerStatuses") or []
+    states = [container.get("state", {}) for container in containers]
+    ended = [state["terminated"] for state in states if "terminated" in state]
+    waiting: Body = next((state["waiting"] for state in states if "waiting" in state), {})
+    scheduled: Body = next((c for c in status.get("conditions", ()) if c["type"] == "PodScheduled"), {})
+    ready: Body = next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), {})
+    return PodView(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        session_uid=labels.get(naming.LABEL_SESSION_UID, ""),
+        run=int(labels.get(naming.LABEL_RUN, "0")),
+        phase=status.get("phase", "Pending"),
+        deleting="deletionTimestamp" in metadata,
+        node=spec.get("nodeName"),
+        started=any("running" in state or "terminated" in state for state in states),
+        terminated=bool(states) and len(ended) == len(states),
+        exit_code=ended[0].get("exitCode") if ended else None,
+        exit_reason=ended[0].get("reason") if ended else None,
+        waiting_reason=waiting.get("reason"),
+        waiting_message=waiting.get("message"),
+        unschedulable=scheduled.get("message")
+        if scheduled.get("reason") == "Unschedulable"
+        else None,
+        node_lost=ready.get("reason") == "NodeLost" or status.get("reason") == "NodeLost",
+    )
+
+
+def claim_view(body: Body) -> ClaimView:
+    """The claim as the operator remembers it."""
+    metadata = body["metadata"]
+    return ClaimView(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        user=metadata.get("labels", {}).get(naming.LABEL_USER, ""),
+        owner_uid=controller_uid(body),
+        phase=body.get("status", {}).get("phase", "Pending"),
+        deleting="deletionTimestamp" in metadata,
+    )
+
+
+def timestamp(value: datetime | None) -> float | None:
+    """Seconds since the epoch."""
+    return value.timestamp() if value else None
+
+
+def _true_conditions(body: Body) -> dict[str, Body]:
+    conditions = body.get("status", {}).get("conditions") or ()
+    return {c["type"]: c for c in conditions if c.get("status") == "True"}

@@ -1,0 +1,134 @@
+"""Which sessions to look at, and when: deduplicated, one worker per session, with backoff."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from agentsession_operator.model import Key
+
+log = structlog.get_logger(__name__)
+
+Work = Callable[[Key], Awaitable[float | None]]
+
+
+class WorkQueue:
+    """Calls `work(key)` for every key that was added, never twice at once for the same key.
+
+    A key added while it is worked on is worked on again afterwards. `work` answers in how many
+    seconds it wants to be called anyway, or None; if it raises, it is called again after a delay
+    that doubles up to `backoff_limit` seconds. Many adds before a worker is free are one call.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        clock: Callable[[], float],
+        on_error: Callable[[Exception], None],
+        backoff_base: float = 0.5,
+        backoff_limit: float = 60.0,
+    ) -> None:
+        self._work = work
+        self._clock = clock
+        self._on_error = on_error
+        self._backoff = (backoff_base, backoff_limit)
+        self._ready: asyncio.Queue[Key] = asyncio.Queue()
+        self._queued: set[Key] = set()
+        self._active: set[Key] = set()
+        self._again: set[Key] = set()
+        self._failures: dict[Key, int] = {}
+        self._deadlines: dict[Key, float] = {}
+        self._heap: list[tuple[float, str, Key]] = []
+        self._sooner = asyncio.Event()
+
+    @property
+    def depth(self) -> int:
+        """Keys that wait for a worker."""
+        return self._ready.qsize()
+
+    def add(self, key: Key) -> None:
+        """Have the key looked at now."""
+        if key in self._active:
+            self._again.add(key)
+        elif key not in self._queued:
+            self._queued.add(key)
+            self._ready.put_nowait(key)
+
+    def add_at(self, key: Key, when: float) -> None:
+        """Have the key looked at then; the earlier of two times holds."""
+        known = self._deadlines.get(key)
+        if known is not None and known <= when:
+            return
+        self._deadlines[key] = when
+        heapq.heappush(self._heap, (when, str(key), key))
+        self._sooner.set()
+
+    async def run(self, workers: int) -> None:
+        """Works until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch_deadlines())
+            for _ in range(workers):
+                group.create_task(self._worker())
+
+    async def _worker(self) -> None:
+        while True:
+            key = await self._ready.get()
+            self._queued.discard(key)
+            self._active.add(key)
+            # This look sees everything, so an earlier appointment is void.
+            self._deadlines.pop(key, None)
+            try:
+                await self._attempt(key)
+            finally:
+                self._active.discard(key)
+                if key in self._again:
+                    self._again.discard(key)
+                    self.add(key)
+
+    async def _attempt(self, key: Key) -> None:
+        try:
+            delay = await self._work(key)
+        except Exception as error:
+            failures = self._failures.get(key, 0)
+            self._failures[key] = failures + 1
+            base, limit = self._backoff
+            delay = min(limit, base * 2.0 ** min(failures, 20))
+            log.warning(
+                "reconcile failed",
+                session=str(key),
+                error=str(error) or type(error).__name__,
+                retry_seconds=delay,
+                exc_info=failures == 0,
+            )
+            self._on_error(error)
+        else:
+            self._failures.pop(key, None)
+        if delay is not None:
+            self.add_at(key, self._clock() + delay)
+
+    async def _watch_deadlines(self) -> None:
+        while True:
+            self._sooner.clear()
+            wait = self._add_due()
+            try:
+                await asyncio.wait_for(self._sooner.wait(), wait)
+            except TimeoutError:
+                continue
+
+    def _add_due(self) -> float | None:
+        """Adds every key whose time has come; answers the seconds until the next one."""
+        while self._heap:
+            when, _, key = self._heap[0]
+            if self._deadlines.get(key) != when:
+                heapq.heappop(self._heap)
+                continue
+            now = self._clock()
+            if when > now:
+                return when - now
+            heapq.heappop(self._heap)
+            del self._deadlines[key]
+            self.add(key)
+        return None

@@ -1,0 +1,138 @@
+"""Everything a decision is made from, and the decision itself, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentsession_core import naming
+from agentsession_core.api import AgentSession, AgentSessionStatus, AgentType, Reason
+from agentsession_core.effective import Effective
+from agentsession_core.mailbox.model import MailboxState
+from agentsession_operator.model import Children
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The operator's own limits, in seconds."""
+
+    drain_grace: float
+    backoff_base: float
+    backoff_limit: float
+    hello_timeout: float
+    turn_overrun: float = 30.0
+
+
+@dataclass(frozen=True)
+class World:
+    """One session and all that is known of it. `holds_mailbox`: no older session has the mailbox."""
+
+    session: AgentSession
+    effective: Effective
+    template_missing: bool
+    available_types: frozenset[AgentType]
+    children: Children
+    mailbox: MailboxState
+    holds_mailbox: bool
+    limits: Limits
+    gateway_url: str
+
+    @property
+    def now(self) -> float:
+        """Redis' clock: messages, turns and runs are stamped by it."""
+        return self.mailbox.now
+
+    @property
+    def uid(self) -> str:
+        return self.session.metadata.uid
+
+    def run_id(self, run: int) -> str:
+        return naming.run_id(self.uid, run)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that stands in the way, in a word and in words for people."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True)
+class CreateClaim:
+    """Make the workspace's claim."""
+
+
+@dataclass(frozen=True)
+class SetClaimOwner:
+    """Make the claim go with the session, or stay."""
+
+    name: str
+    uid: str
+    owned: bool
+
+
+@dataclass(frozen=True)
+class StartRun:
+    """Make run number `run` current instead of `expected` ('' for none), then make its Job."""
+
+    run: int
+    expected: str
+    resumes: bool
+
+
+@dataclass(frozen=True)
+class CountFailure:
+    """Count a run that ended before its time."""
+
+    run: str
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class Drain:
+    """Ask the run to end; `force` even while messages wait."""
+
+    run: str
+    force: bool
+
+
+@dataclass(frozen=True)
+class DeleteJob:
+    """End a run that does not end by itself."""
+
+    name: str
+    uid: str
+    why: str
+
+
+@dataclass(frozen=True)
+class DeleteSession:
+    """Close the mailbox and delete the idle session."""
+
+    resource_version: str
+
+
+@dataclass(frozen=True)
+class ReopenMailbox:
+    """The session stays after all."""
+
+
+Action = (
+    CreateClaim
+    | SetClaimOwner
+    | StartRun
+    | CountFailure
+    | Drain
+    | DeleteJob
+    | DeleteSession
+    | ReopenMailbox
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do, what to say, and when to look again (seconds since the epoch) if nothing happens."""
+
+    actions: tuple[Action, ...]
+    status: AgentSessionStatus
+    requeue_at: float | None
