@@ -1,0 +1,11 @@
+from __future__ import annotations
+
+import pytest
+
+pytest_plugins = ["agentsession_testing.valkey"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden", action="store_true", help="write the golden files instead of comparing"
+    )

@@ -1,0 +1,50 @@
+"""Real HTTP servers inside a test's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+
+
+async def until(
+    condition: Callable[[], bool | Awaitable[bool]], what: str, seconds: float = 10
+) -> None:
+    """Waits until the named condition holds; fails with its name."""
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                answer = condition()
+                if answer if isinstance(answer, bool) else await answer:
+                    return
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"after {seconds} s still not: {what}") from None
+
+
+def port_of(server: uvicorn.Server) -> int:
+    """The port a started server listens on."""
+    port: int = server.servers[0].sockets[0].getsockname()[1]
+    return port
+
+
+@asynccontextmanager
+async def serving(server: uvicorn.Server) -> AsyncIterator[str]:
+    """Runs the server within the block; yields its URL."""
+    task = asyncio.create_task(server.serve())
+    try:
+        await until(lambda: server.started or task.done(), "the server listens")
+        yield f"http://127.0.0.1:{port_of(server)}"
+    finally:
+        server.should_exit = True
+        await task
+
+
+def plain_server(app: Any) -> uvicorn.Server:
+    """A server for any ASGI application on a free port."""
+    return uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=1)
+    )

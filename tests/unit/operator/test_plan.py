@@ -1,0 +1,388 @@
+"""The life of a session as a table: what is known → what is done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agentsession_core.api import Phase, Reason
+from agentsession_core.mailbox.model import FailureRecord, RunState, TurnRecord
+from agentsession_operator.model import Children
+from agentsession_operator.plan import plan
+from agentsession_operator.world import (
+    CountFailure,
+    CreateClaim,
+    DeleteJob,
+    DeleteSession,
+    Drain,
+    ReopenMailbox,
+    SetClaimOwner,
+    StartRun,
+    World,
+)
+from agentsession_testing.operator_worlds import (
+    EMPTY,
+    NOW,
+    UID,
+    make_claim,
+    make_job,
+    make_live_world,
+    make_pod,
+    make_run,
+    make_session,
+    make_world,
+)
+
+TURN = TurnRecord(
+    turn="t1",
+    run=f"{UID}/1",
+    source="prompt",
+    attempt=1,
+    started_at=NOW - 1,
+    deadline=NOW + 1799,
+)
+WAITING = replace(EMPTY, waiting=1)
+
+
+def reason(world: World, kind: str) -> Reason:
+    conditions = {c.type: c for c in plan(world).status.conditions or ()}
+    return conditions[kind].reason  # type: ignore[index]
+
+
+class TestWake:
+    def test_nothing_waits_nothing_starts(self) -> None:
+        decided = plan(make_world())
+        assert decided.actions == ()
+        assert decided.status.phase is Phase.SUSPENDED
+
+    def test_first_message_makes_volume_and_run(self) -> None:
+        decided = plan(make_world(mailbox=WAITING))
+        assert decided.actions == (CreateClaim(), StartRun(1, "", resumes=False))
+        assert decided.status.phase is Phase.STARTING
+        assert decided.status.job_name == "anna-r1"
+        assert decided.status.volume_claim_name == "anna-workspace"
+
+    def test_idle_time_keeps_a_run_but_never_starts_one(self) -> None:
+        fresh = replace(EMPTY, last_activity=NOW)
+        assert plan(make_world(mailbox=fresh)).actions == ()
+
+    def test_open_turn_without_a_run_is_work(self) -> None:
+        decided = plan(make_world(mailbox=replace(EMPTY, turn=TURN, run=make_run(hello_at=None))))
+        assert StartRun(2, f"{UID}/1", resumes=False) in decided.actions
+
+    @pytest.mark.parametrize(
+        ("status_runs", "job_run", "redis_run", "expected"),
+        [(0, None, None, 1), (4, None, None, 5), (1, 7, None, 8), (1, None, 9, 10)],
+    )
+    def test_run_number_is_above_every_known_one(
+        self, status_runs: int, job_run: int | None, redis_run: int | None, expected: int
+    ) -> None:
+        jobs = (make_job(job_run, complete=True),) if job_run else ()
+        run = make_run(redis_run, state=RunState.DRAINED, bye_at=NOW) if redis_run else None
+        world = make_world(
+            make_session(status={"runs": status_runs}),
+            mailbox=replace(WAITING, run=run),
+            children=Children(jobs=jobs, claim=make_claim()),
+        )
+        starts = [a for a in plan(world).actions if isinstance(a, StartRun)]
+        assert [start.run for start in starts] == [expected]
+
+    def test_conversation_known_means_resume(self) -> None:
+        world = make_world(mailbox=replace(WAITING, agent_session_id="abc"))
+        assert plan(world).status.launch_type == "resume"
+
+    def test_run_of_an_earlier_session_is_replaced_by_equality(self) -> None:
+        foreign = make_run(run="other-uid/3")
+        decided = plan(make_world(mailbox=replace(WAITING, run=foreign)))
+        assert StartRun(1, "other-uid/3", resumes=False) in decided.actions
+
+    def test_suspended_by_hand_keeps_messages_waiting(self) -> None:
+        world = make_world(make_session(operatingMode="Suspended"), mailbox=WAITING)
+        decided = plan(world)
+        assert decided.actions == ()
+        assert reason(world, "Suspended") is Reason.SUSPENDED_BY_USER
+
+    def test_second_session_of_a_mailbox_never_runs(self) -> None:
+        world = make_world(mailbox=WAITING, holds_mailbox=False)
+        assert plan(world).actions == ()
+        assert reason(world, "Ready") is Reason.MAILBOX_TAKEN
+
+    def test_deleted_session_is_left_alone(self) -> None:
+        session = make_session(metadata={"deletionTimestamp": "2027-01-15T08:00:00Z"})
+        decided = plan(make_world(session, mailbox=WAITING))
+        assert decided.actions == ()
+        assert decided.status.phase is Phase.TERMINATING
+
+
+class TestTwoPodsNeverShareAWorkspace:
+    @pytest.mark.parametrize(
+        "pod",
+        [
+            make_pod(),
+            make_pod(deleting=True),
+            make_pod(phase="Unknown", node_lost=True),
+            make_pod(session_uid="an-earlier-session"),
+            make_pod(phase="Pending", started=False),
+        ],
+    )
+    def test_next_run_waits_for_every_container(self, pod: object) -> None:
+        children = Children(pods=(pod,), claim=make_claim())  # type: ignore[arg-type]
+        world = make_world(mailbox=WAITING, children=children)
+        assert not [a for a in plan(world).actions if isinstance(a, StartRun)]
+
+    @pytest.mark.parametrize(
+        "pod",
+        [
+            make_pod(phase="Succeeded"),
+            make_pod(phase="Failed"),
+            make_pod(terminated=True),
+            make_pod(phase="Pending", node=None, deleting=True, started=False),
+        ],
+    )
+    def test_ended_pods_do_not_block(self, pod: object) -> None:
+        children = Children(pods=(pod,), claim=make_claim())  # type: ignore[arg-type]
+        drained = make_run(state=RunState.DRAINED, bye_at=NOW)
+        world = make_world(mailbox=replace(WAITING, run=drained), children=children)
+        assert StartRun(2, f"{UID}/1", resumes=False) in plan(world).actions
+
+    def test_lost_node_is_named(self) -> None:
+        lost = make_pod(phase="Running", node_lost=True, deleting=True)
+        world = make_world(
+            mailbox=replace(WAITING, run=make_run()),
+            children=Children(pods=(lost,), claim=make_claim()),
+        )
+        assert reason(world, "Ready") is Reason.NODE_LOST
+
+    @pytest.mark.parametrize(
+        ("claim", "expected"),
+        [
+            (make_claim(deleting=True), Reason.PREVIOUS_WORKSPACE_TERMINATING),
+            (make_claim(owner_uid="earlier"), Reason.PREVIOUS_WORKSPACE_TERMINATING),
+            (make_claim(user="43", owner_uid=None), Reason.WORKSPACE_CONFLICT),
+            (make_claim(phase="Lost"), Reason.VOLUME_LOST),
+        ],
+    )
+    def test_foreign_volume_is_never_used(self, claim: object, expected: Reason) -> None:
+        world = make_world(mailbox=WAITING, children=Children(claim=claim))  # type: ignore[arg-type]
+        assert plan(world).actions == ()
+        assert reason(world, "WorkspaceReady") is expected
+
+    def test_retained_volume_of_the_same_user_is_adopted(self) -> None:
+        world = make_world(mailbox=WAITING, children=Children(claim=make_claim(owner_uid=None)))
+        assert SetClaimOwner("anna-workspace", "claim-1", owned=True) in plan(world).actions
+        assert StartRun(1, "", resumes=False) in plan(world).actions
+
+    def test_retain_takes_the_owner_away(self) -> None:
+        session = make_session(workspace={"retentionPolicy": {"whenDeleted": "Retain"}})
+        world = make_world(session, children=Children(claim=make_claim()))
+        assert plan(world).actions == (SetClaimOwner("anna-workspace", "claim-1", owned=False),)
+
+
+class TestSuspend:
+    def test_idle_run_is_kept_and_looked_at_in_time(self) -> None:
+        decided = plan(make_live_world())
+        assert decided.actions == ()
+        assert decided.status.phase is Phase.IDLE
+        assert decided.requeue_at == NOW + 300
+
+    def test_idle_run_is_drained_in_time(self) -> None:
+        mailbox = replace(EMPTY, run=make_run(), last_activity=NOW - 300)
+        world = make_live_world(make_session(age=400), mailbox=mailbox)
+        assert plan(world).actions == (Drain(f"{UID}/1", force=False),)
+
+    def test_zero_means_right_after_the_turn(self) -> None:
+        world = make_live_world(make_session(idlePolicy={"suspendAfterSeconds": 0}))
+        assert plan(world).actions == (Drain(f"{UID}/1", force=False),)
+
+    @pytest.mark.parametrize("busy", [{"waiting": 1}, {"turn": TURN}])
+    def test_never_while_there_is_work(self, busy: dict[str, object]) -> None:
+        mailbox = replace(EMPTY, run=make_run(), last_activity=NOW - 9999, **busy)  # type: ignore[arg-type]
+        world = make_live_world(make_session(age=9999), mailbox=mailbox)
+        assert plan(world).actions == ()
+
+    def test_by_hand_ends_although_messages_wait_but_not_in_a_turn(self) -> None:
+        session = make_session(operatingMode="Suspended")
+        waiting = replace(EMPTY, run=make_run(), waiting=1)
+        assert plan(make_live_world(session, mailbox=waiting)).actions == (
+            Drain(f"{UID}/1", force=True),
+        )
+        working = replace(waiting, turn=TURN)
+        assert plan(make_live_world(session, mailbox=working)).actions == ()
+
+    def test_drained_run_that_stays_is_deleted_after_its_grace(self) -> None:
+        drained = make_run(state=RunState.DRAINED, drained_at=NOW - 29)
+        early = plan(make_live_world(mailbox=replace(EMPTY, run=drained)))
+        assert early.actions == ()
+        assert early.requeue_at == NOW + 1
+        drained = make_run(state=RunState.DRAINED, drained_at=NOW - 30)
+        late = plan(make_live_world(mailbox=replace(EMPTY, run=drained)))
+        assert [type(action) for action in late.actions] == [DeleteJob]
+
+    def test_too_little_deadline_left_for_a_turn(self) -> None:
+        old = make_run(begun_at=NOW - 43_200 + 1_800)
+        world = make_live_world(mailbox=replace(EMPTY, run=old, waiting=1))
+        assert plan(world).actions == (Drain(f"{UID}/1", force=True),)
+
+
+class TestRunsThatGoWrong:
+    @pytest.mark.parametrize(
+        ("pod", "job", "expected"),
+        [
+            (make_pod(terminated=True, exit_code=1), make_job(), Reason.RUN_FAILED),
+            (make_pod(terminated=True, exit_code=0), make_job(), Reason.RUN_FAILED),
+            (
+                make_pod(terminated=True, exit_code=137, exit_reason="OOMKilled"),
+                make_job(),
+                Reason.RUN_OUT_OF_MEMORY,
+            ),
+            (
+                make_pod(phase="Failed"),
+                make_job(failed_reason="DeadlineExceeded"),
+                Reason.RUN_DEADLINE_EXCEEDED,
+            ),
+            (None, None, Reason.RUN_FAILED),
+        ],
+    )
+    def test_are_counted_with_their_reason(
+        self, pod: object, job: object, expected: Reason
+    ) -> None:
+        children = Children(
+            jobs=(job,) if job else (),  # type: ignore[arg-type]
+            pods=(pod,) if pod else (),  # type: ignore[arg-type]
+            claim=make_claim(),
+        )
+        world = make_world(mailbox=replace(WAITING, run=make_run()), children=children)
+        assert plan(world).actions == (CountFailure(f"{UID}/1", expected),)
+
+    @pytest.mark.parametrize(("count", "delay"), [(1, 2), (2, 4), (5, 32), (20, 300)])
+    def test_next_start_backs_off(self, count: int, delay: int) -> None:
+        failure = FailureRecord(count, f"{UID}/1", "RunFailed", at=NOW - delay + 1)
+        mailbox = replace(WAITING, run=make_run(), failure=failure)
+        world = make_world(mailbox=mailbox, children=Children(claim=make_claim()))
+        decided = plan(world)
+        assert decided.actions == ()
+        assert decided.requeue_at == NOW + 1
+        assert decided.status.phase is Phase.FAILED
+        assert reason(world, "Ready") is Reason.BACKING_OFF
+        due = replace(mailbox, failure=replace(failure, at=NOW - delay))
+        assert StartRun(2, f"{UID}/1", resumes=False) in plan(replace(world, mailbox=due)).actions
+
+    def test_crash_between_record_and_job_costs_nothing(self) -> None:
+        orphan = make_run(hello_at=None, pod=None, pod_uid=None)
+        world = make_world(
+            mailbox=replace(WAITING, run=orphan), children=Children(claim=make_claim())
+        )
+        assert plan(world).actions == (StartRun(2, f"{UID}/1", resumes=False),)
+
+    def test_silent_runner_is_replaced(self) -> None:
+        silent = make_run(hello_at=None, begun_at=NOW - 120)
+        world = make_live_world(mailbox=replace(WAITING, run=silent))
+        assert [type(action) for action in plan(world).actions] == [DeleteJob]
+
+    def test_settings_mended_before_hello_replace_the_run(self) -> None:
+        children = Children(
+            jobs=(make_job(config_hash="of-a-missing-image"),),
+            pods=(make_pod(phase="Pending", started=False, waiting_reason="ErrImagePull"),),
+            claim=make_claim(),
+        )
+        mailbox = replace(WAITING, run=make_run(hello_at=None))
+        world = make_live_world(mailbox=mailbox, children=children)
+        assert [type(action) for action in plan(world).actions] == [DeleteJob]
+
+    def test_turn_over_its_timeout_ends_the_run_half_a_minute_later(self) -> None:
+        late = replace(TURN, deadline=NOW - 29)
+        world = make_live_world(mailbox=replace(EMPTY, run=make_run(), turn=late))
+        assert plan(world).actions == ()
+        assert plan(world).requeue_at == NOW + 1
+        later = replace(late, deadline=NOW - 30)
+        world = make_live_world(mailbox=replace(EMPTY, run=make_run(), turn=later))
+        assert [type(action) for action in plan(world).actions] == [DeleteJob]
+
+    @pytest.mark.parametrize(
+        ("pod", "expected"),
+        [
+            (
+                make_pod(phase="Pending", started=False, waiting_reason="ImagePullBackOff"),
+                Reason.IMAGE_PULL_FAILED,
+            ),
+            (
+                make_pod(phase="Pending", started=False, unschedulable="0/1 nodes"),
+                Reason.UNSCHEDULABLE,
+            ),
+            (
+                make_pod(phase="Pending", started=False, waiting_reason="CreateContainerError"),
+                Reason.CONTAINER_CANNOT_START,
+            ),
+            (make_pod(phase="Pending", started=False), Reason.WAITING_FOR_POD),
+            (make_pod(), Reason.WAITING_FOR_RUNNER),
+        ],
+    )
+    def test_a_start_that_hangs_says_why(self, pod: object, expected: Reason) -> None:
+        children = Children(jobs=(make_job(),), pods=(pod,), claim=make_claim())  # type: ignore[arg-type]
+        mailbox = replace(WAITING, run=make_run(hello_at=None))
+        world = make_live_world(mailbox=mailbox, children=children)
+        assert plan(world).actions == ()
+        assert reason(world, "Ready") is expected
+
+
+class TestDelete:
+    def test_idle_long_enough(self) -> None:
+        mailbox = replace(EMPTY, last_activity=NOW - 86_400)
+        world = make_world(make_session(age=90_000), mailbox=mailbox)
+        assert plan(world).actions == (DeleteSession("7"),)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"last_activity": NOW - 86_399},
+            {"waiting": 1},
+            {"turn": TURN},
+            {"epoch": None},
+        ],
+    )
+    def test_not_before_and_not_with_work_and_not_when_redis_forgot(
+        self, change: dict[str, object]
+    ) -> None:
+        mailbox = replace(EMPTY, **{"last_activity": NOW - 86_400, **change})  # type: ignore[arg-type]
+        world = make_world(make_session(age=90_000), mailbox=mailbox)
+        assert not [a for a in plan(world).actions if isinstance(a, DeleteSession)]
+
+    def test_never_with_zero(self) -> None:
+        session = make_session(age=9_999_999, idlePolicy={"deleteAfterSeconds": 0})
+        world = make_world(session, mailbox=replace(EMPTY, last_activity=NOW - 9_999_999))
+        assert plan(world).actions == ()
+        assert plan(world).status.expiration_time is None
+
+    def test_live_run_is_drained_first(self) -> None:
+        mailbox = replace(EMPTY, run=make_run(), last_activity=NOW - 90_000)
+        world = make_live_world(make_session(age=90_000), mailbox=mailbox)
+        assert plan(world).actions == (Drain(f"{UID}/1", force=False),)
+
+    def test_lifetime_ends_an_active_session_between_turns(self) -> None:
+        session = make_session(age=101, run={"maxLifetimeSeconds": 100})
+        live = make_live_world(session)
+        assert plan(live).actions == (Drain(f"{UID}/1", force=False),)
+        asleep = make_world(session)
+        assert plan(asleep).actions == (DeleteSession("7"),)
+
+    def test_mailbox_closed_for_a_deletion_that_did_not_happen_is_reopened(self) -> None:
+        world = make_world(mailbox=replace(EMPTY, closed=True))
+        assert plan(world).actions == (ReopenMailbox(),)
+
+
+class TestSettingsThatCannotBeCarriedOut:
+    @pytest.mark.parametrize(
+        ("spec", "expected"),
+        [
+            ({"templateRef": {"name": "nope"}}, Reason.TEMPLATE_NOT_FOUND),
+            ({"idlePolicy": {"deleteAfterSeconds": 60}}, Reason.INVALID_IDLE_POLICY),
+            ({"run": {"turnTimeoutSeconds": 50_000}}, Reason.INVALID_RUN_POLICY),
+            ({"agent": {"type": "droid"}}, Reason.AGENT_TYPE_UNAVAILABLE),
+        ],
+    )
+    def test_are_refused_with_a_reason(self, spec: dict[str, object], expected: Reason) -> None:
+        world = make_world(make_session(**spec), mailbox=WAITING)
+        assert plan(world).actions == ()
+        assert reason(world, "Accepted") is expected
+        assert plan(world).status.phase is Phase.FAILED
