@@ -22,14 +22,14 @@ async def follow_hints(
 ) -> None:
     """Enqueues the sessions whose mailbox changed, until cancelled.
 
-    After each cut every session is looked at: a hint may have been missed meanwhile.
+    Whenever the following begins every session is looked at: a hint may have been missed before.
     """
     while True:
         try:
-            for key in cache.sessions():
-                queue.add(key)
             async for hint in store.hints(BLOCK_SECONDS):
-                for key in cache.sessions_of_mailbox(hint.mailbox):
+                mailbox = hint.mailbox
+                keys = cache.sessions_of_mailbox(mailbox) if mailbox else cache.sessions()
+                for key in keys:
                     queue.add(key)
         except RedisError as error:
             log.warning("lost redis", error=str(error), retry_seconds=RECONNECT_SECONDS)

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 
 from workbench.commands import run
@@ -124,7 +125,8 @@ class ExistingCluster(Cluster):
 
     def down(self, reporter: Reporter) -> None:
         raise WorkbenchError(
-            "CLUSTER=existing is not this project's to take down", "make uninstall removes the release"
+            "CLUSTER=existing is not this project's to take down",
+            "make uninstall removes the release",
         )
 
     @property
@@ -135,7 +137,7 @@ class ExistingCluster(Cluster):
 
 def open_cluster(settings: Settings) -> Cluster:
     """The cluster that CLUSTER names."""
-    kinds = {
+    kinds: dict[ClusterKind, Callable[[Settings], Cluster]] = {
         ClusterKind.LOCAL: LocalCluster,
         ClusterKind.KIND: KindCluster,
         ClusterKind.EXISTING: ExistingCluster,

@@ -42,7 +42,9 @@ def run_demo(cluster: Cluster, names: Names, reporter: Reporter, now: datetime) 
     print(turn.get("reply", ""))
     print()
     if turn["outcome"] != "Succeeded":
-        described = cluster.kubectl("describe", "agentsession", SESSION, "-n", names.sessions_namespace)
+        described = cluster.kubectl(
+            "describe", "agentsession", SESSION, "-n", names.sessions_namespace
+        )
         raise WorkbenchError(
             f"the turn ended as {turn['outcome']}",
             "the conditions above say why; correct it and run make demo again",
@@ -64,7 +66,9 @@ def _wait_for_answer(
     """The turn that answers the prompt of this generation: its message id ends in it."""
     while time.monotonic() - start < ANSWER_SECONDS:
         seen = json.loads(
-            cluster.kubectl("get", "agentsession", SESSION, "-n", names.sessions_namespace, "-o", "json")
+            cluster.kubectl(
+                "get", "agentsession", SESSION, "-n", names.sessions_namespace, "-o", "json"
+            )
         )
         status = seen.get("status", {})
         handled = str(status.get("lastHandledMessageID", "")).rpartition(".")[2]

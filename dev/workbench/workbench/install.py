@@ -28,7 +28,9 @@ def install_crds(cluster: Cluster, directory: Path, reporter: Reporter) -> None:
         ours = int(definition["metadata"]["annotations"][SCHEMA_VERSION])
         theirs = _installed_version(cluster, name)
         if theirs > ours:
-            reporter.note(f"{name}: the cluster has version {theirs}, newer than {ours}; left alone")
+            reporter.note(
+                f"{name}: the cluster has version {theirs}, newer than {ours}; left alone"
+            )
             continue
         cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(path))
         cluster.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=60s")
@@ -77,7 +79,9 @@ def install_release(
 
 def uninstall_release(cluster: Cluster, names: Names) -> None:
     """Removes the release; sessions and their volumes stay."""
-    cluster.helm("uninstall", names.release, "--namespace", names.namespace, "--ignore-not-found", "--wait")
+    cluster.helm(
+        "uninstall", names.release, "--namespace", names.namespace, "--ignore-not-found", "--wait"
+    )
 
 
 def _ensure_namespace(cluster: Cluster, name: str) -> None:

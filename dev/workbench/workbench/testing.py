@@ -44,7 +44,9 @@ def run_tests(
             "delete", "agentsessions", "--all", "-n", names.sessions_namespace, "--timeout=60s"
         )
         uninstall_release(cluster, names)
-        cluster.kubectl("delete", "namespace", names.sessions_namespace, names.namespace, "--wait=false")
+        cluster.kubectl(
+            "delete", "namespace", names.sessions_namespace, names.namespace, "--wait=false"
+        )
 
 
 def _test_values() -> dict[str, object]:

@@ -1,114 +1,250 @@
-"""An API server's answers to the gateway, held in memory."""
+"""The installed product as an end-to-end test sees it: kubectl, watches, the model server."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from agentsession_core import naming
-from agentsession_gateway.cluster import ClusterUnavailableError, Resource
+import httpx
+from kubernetes import client, config, watch
 
-NAMESPACE = "agents"
+Body = dict[str, Any]
+Predicate = Callable[[Body], bool]
 
-
-def review(
-    pod: str, pod_uid: str, *, namespace: str = NAMESPACE, audience: str = naming.AUDIENCE_GATEWAY
-) -> dict[str, Any]:
-    """A TokenReview's status for a token bound to that pod."""
-    return {
-        "authenticated": True,
-        "audiences": [audience],
-        "user": {
-            "username": f"system:serviceaccount:{namespace}:{naming.RUNNER_SERVICE_ACCOUNT}",
-            "extra": {
-                "authentication.kubernetes.io/pod-name": [pod],
-                "authentication.kubernetes.io/pod-uid": [pod_uid],
-            },
-        },
-    }
+GROUP, VERSION, PLURAL = "agentsession.dev", "v1alpha1", "agentsessions"
+ANSWER_SECONDS = 60.0
 
 
-def owned(
-    name: str, uid: str, *, api_version: str, kind: str, owner: str, owner_uid: str
-) -> dict[str, Any]:
-    """An object with a controller."""
-    reference = {
-        "apiVersion": api_version,
-        "kind": kind,
-        "name": owner,
-        "uid": owner_uid,
-        "controller": True,
-    }
-    metadata = {"name": name, "namespace": NAMESPACE, "uid": uid, "ownerReferences": [reference]}
-    return {"metadata": metadata}
+@dataclass(frozen=True)
+class Names:
+    """What the installation under test is called."""
+
+    release: str
+    namespace: str
+    sessions_namespace: str
+
+    @classmethod
+    def from_environment(cls) -> Names:
+        return cls(**json.loads(os.environ["AGENTSESSION_TEST_NAMES"]))
 
 
-def secret(value: str, *, labelled: bool = True) -> dict[str, Any]:
-    """A Secret with a model key."""
-    labels = {naming.LABEL_CREDENTIALS: "true"} if labelled else {}
-    data = {"apiKey": base64.b64encode(value.encode()).decode()}
-    return {"metadata": {"labels": labels}, "data": data}
+class KubectlError(AssertionError):
+    """kubectl refused; its words are the message."""
 
 
-@dataclass
-class FakeCluster:
-    """Answers from dictionaries; counts what was asked."""
+class Product:
+    """An installation, driven the way its users drive it."""
 
-    objects: dict[tuple[Resource, str, str], Mapping[str, Any]] = field(default_factory=dict)
-    reviews: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    calls: list[str] = field(default_factory=list)
-    down: bool = False
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        config.load_kube_config()
+        self.custom = client.CustomObjectsApi()
+        self.core = client.CoreV1Api()
+        self.batch = client.BatchV1Api()
 
-    async def review(self, token: str, audience: str) -> Mapping[str, Any]:
-        """The status that was put in for the token."""
-        self._called(f"review {audience}")
-        return self.reviews.get(token, {"authenticated": False, "error": "unknown"})
+    def kubectl(self, *arguments: str, stdin: str | None = None, namespace: str = "") -> str:
+        """Standard output of kubectl. Raises KubectlError."""
+        done = subprocess.run(
+            ["kubectl", "-n", namespace or self.names.sessions_namespace, *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise KubectlError(done.stderr)
+        return done.stdout
 
-    async def read(self, resource: Resource, namespace: str, name: str) -> Mapping[str, Any] | None:
-        """The object that was put in."""
-        self._called(f"read {resource.name} {namespace}/{name}")
-        return self.objects.get((resource, namespace, name))
+    def manifest(self, name: str, user: str = "", **spec: Any) -> Body:
+        """An AgentSession; the user's id is the session's name unless given."""
+        return {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "AgentSession",
+            "metadata": {"name": name, "namespace": self.names.sessions_namespace},
+            "spec": {"user": {"id": user or name}, **spec},
+        }
 
-    async def ping(self) -> None:
-        """Answers unless it is down."""
-        self._called("ping")
+    def apply(self, manifest: Body) -> Body:
+        """`kubectl apply`; answers the object. Raises KubectlError."""
+        applied = self.kubectl("apply", "-f", "-", "-o", "json", stdin=json.dumps(manifest))
+        body: Body = json.loads(applied)
+        return body
 
-    def _called(self, what: str) -> None:
-        self.calls.append(what)
-        if self.down:
-            raise ClusterUnavailableError(f"{what}: refused by the test")
-
-    def put(self, resource: Resource, name: str, body: Mapping[str, Any]) -> None:
-        """Adds or replaces an object of the session namespace."""
-        self.objects[resource, NAMESPACE, name] = body
-
-    def add_session(
-        self, name: str, uid: str, spec: Mapping[str, Any], status: Mapping[str, Any] | None = None
-    ) -> None:
-        """Adds an AgentSession."""
-        metadata = {"name": name, "namespace": NAMESPACE, "uid": uid}
-        self.put(
-            Resource.SESSION,
+    def patch(self, name: str, **spec: Any) -> Body:
+        """`kubectl patch` of the session's spec; answers the object."""
+        patched = self.kubectl(
+            "patch",
+            "agentsession",
             name,
-            {"metadata": metadata, "spec": dict(spec), "status": dict(status or {})},
+            "--type=merge",
+            "-p",
+            json.dumps({"spec": spec}),
+            "-o",
+            "json",
+        )
+        body: Body = json.loads(patched)
+        return body
+
+    def get(self, name: str) -> Body:
+        body: Body = json.loads(self.kubectl("get", "agentsession", name, "-o", "json"))
+        return body
+
+    def wait(self, name: str, what: str, holds: Predicate, seconds: float = ANSWER_SECONDS) -> Body:
+        """Watches the session until `holds`; fails with everything that is known of it."""
+        deadline = time.monotonic() + seconds
+        seen: Body = {}
+        while (left := deadline - time.monotonic()) > 0:
+            stream = watch.Watch().stream(
+                self.custom.list_namespaced_custom_object,
+                GROUP,
+                VERSION,
+                self.names.sessions_namespace,
+                PLURAL,
+                field_selector=f"metadata.name={name}",
+                timeout_seconds=max(1, int(left)),
+            )
+            for event in stream:
+                seen = event["object"]
+                if event["type"] != "DELETED" and holds(seen):
+                    return seen
+        raise AssertionError(
+            f"{name}: {what} not seen within {seconds:.0f} s\n{self.describe(name, seen)}"
         )
 
-    def add_run(self, session: str, session_uid: str, run: int, token: str) -> None:
-        """Adds a run's Job and pod, and the token of that pod."""
-        job, pod = naming.job_name(session, run), f"{naming.job_name(session, run)}-abcde"
-        job_body = owned(
-            job,
-            f"{job}-uid",
-            api_version=naming.API_VERSION,
-            kind=naming.SESSION_KIND,
-            owner=session,
-            owner_uid=session_uid,
+    def wait_gone(self, path: str, name: str, seconds: float = ANSWER_SECONDS) -> None:
+        """Waits until an object is deleted; `path` is a kubectl kind."""
+        self.kubectl("wait", "--for=delete", f"{path}/{name}", f"--timeout={seconds:.0f}s")
+
+    def answer(self, body: Body, seconds: float = ANSWER_SECONDS) -> Body:
+        """The turn that answers the prompt of `body` as it was applied; answers the session."""
+        name, generation = body["metadata"]["name"], body["metadata"]["generation"]
+        return self.wait(
+            name,
+            f"an answer to the prompt of generation {generation}",
+            lambda seen: handled_generation(seen) >= generation,
+            seconds,
         )
-        pod_body = owned(
-            pod, f"{pod}-uid", api_version="batch/v1", kind="Job", owner=job, owner_uid=f"{job}-uid"
+
+    def wait_phase(self, name: str, phase: str, seconds: float = ANSWER_SECONDS) -> Body:
+        return self.wait(name, f"phase {phase}", lambda seen: phase_of(seen) == phase, seconds)
+
+    def wait_reason(
+        self, name: str, kind: str, reason: str, seconds: float = ANSWER_SECONDS
+    ) -> Body:
+        return self.wait(
+            name,
+            f"condition {kind} with reason {reason}",
+            lambda seen: condition(seen, kind).get("reason") == reason,
+            seconds,
         )
-        self.put(Resource.JOB, job, job_body)
-        self.put(Resource.POD, pod, pod_body)
-        self.reviews[token] = review(pod, f"{pod}-uid")
+
+    def events(self, name: str) -> list[str]:
+        """Reasons of the session's Events, oldest first."""
+        listed = self.core.list_namespaced_event(
+            self.names.sessions_namespace,
+            field_selector=f"involvedObject.kind=AgentSession,involvedObject.name={name}",
+        )
+        ordered = sorted(
+            listed.items, key=lambda e: (e.last_timestamp, e.metadata.resource_version)
+        )
+        return [event.reason for event in ordered]
+
+    def pods(self, name: str) -> list[Any]:
+        """The session's pods."""
+        found: list[Any] = self.core.list_namespaced_pod(
+            self.names.sessions_namespace, label_selector=f"agentsession.dev/session={name}"
+        ).items
+        return found
+
+    def jobs(self, name: str) -> list[str]:
+        """Names of the session's Jobs."""
+        listed = self.batch.list_namespaced_job(
+            self.names.sessions_namespace, label_selector=f"agentsession.dev/session={name}"
+        )
+        return sorted(job.metadata.name for job in listed.items)
+
+    def describe(self, name: str, seen: Body) -> str:
+        """Everything a person would look at."""
+        namespace, system = self.names.sessions_namespace, self.names.namespace
+        label = f"agentsession.dev/session={name}"
+        commands = [
+            ("describe", "agentsession", name, "-n", namespace),
+            ("get", "jobs,pods,pvc", "-l", label, "-o", "wide", "-n", namespace),
+            ("describe", "pods", "-l", label, "-n", namespace),
+            ("logs", "-l", label, "--tail=40", "--prefix", "-n", namespace),
+            ("logs", f"deploy/{self.names.release}-operator", "--tail=40", "-n", system),
+            ("logs", f"deploy/{self.names.release}-gateway", "--tail=40", "-n", system),
+        ]
+        parts = [json.dumps(seen.get("status", {}), indent=1)]
+        for command in commands:
+            done = subprocess.run(
+                ["kubectl", *command], capture_output=True, text=True, check=False
+            )
+            parts.append(f"$ kubectl {' '.join(command)}\n{done.stdout}{done.stderr}")
+        return "\n".join(parts)
+
+    @contextmanager
+    def port_forward(self, target: str, port: int) -> Iterator[str]:
+        """URL under which a Service's port is reached from here."""
+        command = ["kubectl", "-n", self.names.namespace, "port-forward", target, f":{port}"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                line = process.stdout.readline()
+                match = re.search(r"127\.0\.0\.1:(\d+)", line)
+                assert match, f"kubectl port-forward {target}: {line!r}"
+                yield f"http://127.0.0.1:{match.group(1)}"
+            finally:
+                process.terminate()
+
+
+class ModelServer:
+    """The scripted model server's records and failures."""
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx.Client(base_url=url, timeout=60)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def requests(self, contains: str) -> list[Body]:
+        """Main requests whose newest user text contains something, oldest first."""
+        answer = self._http.get("/_control/requests", params={"kind": "main", "answered": "true"})
+        answer.raise_for_status()
+        return [
+            record
+            for record in answer.json()["requests"]
+            if any(contains in text for text in record["user_texts"][-1:])
+        ]
+
+    def fail(self, count: int, **effect: Any) -> None:
+        """Makes the next `count` main requests fail."""
+        body = {"count": count, "fail": effect, "kind": "main"}
+        self._http.post("/_control/fail", json=body).raise_for_status()
+
+
+def condition(body: Body, kind: str) -> Body:
+    """One condition of a session; {} if it has none of that type."""
+    conditions = body.get("status", {}).get("conditions", [])
+    return next((c for c in conditions if c["type"] == kind), {})
+
+
+def phase_of(body: Body) -> str:
+    return str(body.get("status", {}).get("phase", ""))
+
+
+def reply_of(body: Body) -> str:
+    return str(body.get("status", {}).get("lastTurn", {}).get("reply", ""))
+
+
+def handled_generation(body: Body) -> int:
+    """Generation of the newest prompt that has an answer; 0 if none has."""
+    handled = str(body.get("status", {}).get("lastHandledMessageID", "")).rpartition(".")[2]
+    return int(handled) if handled.isdigit() else 0

@@ -25,7 +25,7 @@ from agentsession_gateway.hub import HintHub
 from agentsession_gateway.identity import TokenIdentity
 from agentsession_gateway.metrics import Metrics
 from agentsession_gateway.sessions import ClusterSessionReader
-from agentsession_testing.cluster import FakeCluster
+from agentsession_testing.fake_cluster import FakeCluster
 
 SESSION = "ada"
 SESSION_UID = "5e551011"

@@ -1,0 +1,162 @@
+"""What goes wrong is named in a condition and an Event, and mends itself when the cause is gone."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from agentsession_testing.cluster import ModelServer, Product, condition, phase_of, reply_of
+
+NewName = Callable[[str], str]
+
+
+def template(product: Product, name: str, **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "agentsession.dev/v1alpha1",
+        "kind": "AgentSessionTemplate",
+        "metadata": {"name": name, "namespace": product.names.sessions_namespace},
+        "spec": spec,
+    }
+
+
+@contextmanager
+def deleted_afterwards(product: Product, kind: str, name: str) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        product.kubectl("delete", kind, name, "--ignore-not-found")
+
+
+def test_missing_template(product: Product, new_name: NewName) -> None:
+    name = new_name("template")
+    body = product.apply(product.manifest(name, prompt="hello", templateRef={"name": name}))
+    failed = product.wait_reason(name, "Accepted", "TemplateNotFound")
+    assert phase_of(failed) == "Failed"
+    assert name in condition(failed, "Accepted")["message"]
+    assert product.jobs(name) == []
+    assert "TemplateNotFound" in product.events(name)
+    with deleted_afterwards(product, "agentsessiontemplate", name):
+        product.apply(template(product, name, agent={"model": "claude-opus-5-5"}))
+        answered = product.answer(body)
+        assert answered["status"]["effective"]["model"] == "claude-opus-5-5"
+        assert condition(answered, "Accepted")["status"] == "True"
+
+
+def test_missing_image(product: Product, new_name: NewName) -> None:
+    name = new_name("image")
+    with deleted_afterwards(product, "agentsessiontemplate", name):
+        broken = template(product, name, image="localhost/no-such-image:1")
+        product.apply(broken)
+        body = product.apply(product.manifest(name, prompt="hello", templateRef={"name": name}))
+        failed = product.wait_reason(name, "Ready", "ImagePullFailed")
+        assert "no-such-image" in condition(failed, "Ready")["message"]
+        assert phase_of(failed) == "Failed"
+        assert "ImagePullFailed" in product.events(name)
+        product.apply(template(product, name, agent={"type": "claude-code"}) | {"spec": {}})
+        answered = product.answer(body)
+        assert reply_of(answered)
+        assert condition(answered, "Ready")["reason"] == "RunnerConnected"
+
+
+def model_secret(product: Product) -> tuple[str, str, str]:
+    """Name, key and value of the Secret that holds the model key."""
+    secrets = json.loads(
+        product.kubectl("get", "secrets", "-o", "json", namespace=product.names.namespace)
+    )
+    found = [
+        (secret["metadata"]["name"], key, base64.b64decode(value).decode())
+        for secret in secrets["items"]
+        for key, value in secret.get("data", {}).items()
+        if key in ("anthropic-api-key", "apiKey")
+    ]
+    assert found, "no Secret with a model key"
+    return found[0]
+
+
+def gateway_sees_key(
+    product: Product, model_server: ModelServer, name: str, prompt: str
+) -> dict[str, Any]:
+    return product.answer(product.patch(name, prompt=prompt), seconds=150)
+
+
+def test_wrong_model_key(product: Product, new_name: NewName, model_server: ModelServer) -> None:
+    name = new_name("key")
+    model_server.fail(10, status=401)
+    try:
+        body = product.apply(product.manifest(name, prompt="hello"))
+        failed = product.wait_reason(name, "Degraded", "ModelAuthenticationFailed", seconds=30)
+        assert failed["status"]["lastTurn"]["outcome"] == "ModelError"
+        assert "gateway.models.anthropic" in condition(failed, "Degraded")["message"]
+        assert "ModelAuthenticationFailed" in product.events(name)
+        assert body["metadata"]["uid"] == failed["metadata"]["uid"]
+    finally:
+        model_server.fail(0, status=401)
+    mended = product.answer(product.patch(name, prompt="hello again"))
+    assert mended["status"]["lastTurn"]["outcome"] == "Succeeded"
+    assert condition(mended, "Degraded")["status"] == "False"
+
+
+def test_the_real_model_key_is_nowhere_in_the_pod(product: Product, new_name: NewName) -> None:
+    name = new_name("secret")
+    _, _, key = model_secret(product)
+    search = (
+        "run: (env; cat /proc/*/environ 2>/dev/null | tr '\\0' '\\n'; "
+        "find / -xdev -type f -readable -size -2M -print0 2>/dev/null "
+        "| xargs -0 cat 2>/dev/null; "
+        "find /workspace /tmp /home /var/run/secrets -type f -readable -print0 2>/dev/null "
+        f"| xargs -0 cat 2>/dev/null) | grep -a -c -F {key[:6]}''{key[6:]}; echo searched"
+    )
+    answered = product.answer(product.apply(product.manifest(name, prompt=search)), seconds=180)
+    reply = reply_of(answered)
+    assert "searched" in reply
+    shown = product.kubectl("get", "jobs,pods,agentsession", "-o", "json")
+    assert key not in shown
+    for deployment in ("operator", "gateway"):
+        logs = product.kubectl(
+            "logs",
+            f"deploy/{product.names.release}-{deployment}",
+            namespace=product.names.namespace,
+        )
+        assert key not in logs
+
+
+def test_env_and_files_are_printed_by_the_agent_itself(
+    product: Product, new_name: NewName, model_server: ModelServer
+) -> None:
+    name = new_name("environment")
+    _, _, key = model_secret(product)
+    product.answer(product.apply(product.manifest(name, prompt="run: env; echo environment-done")))
+    product.answer(
+        product.patch(
+            name, prompt="run: cat /var/run/secrets/agentsession.dev/gateway/token | wc -c"
+        )
+    )
+    seen = json.dumps(model_server.requests("environment-done"))
+    assert key not in seen
+
+
+def test_one_mailbox_one_session(product: Product, new_name: NewName) -> None:
+    first, second = new_name("mailbox"), new_name("mailbox")
+    product.answer(product.apply(product.manifest(first, user=first, prompt="hello")))
+    product.apply(product.manifest(second, user=first, prompt="hello too"))
+    refused = product.wait_reason(second, "Ready", "MailboxTaken")
+    assert phase_of(refused) == "Failed"
+    assert product.jobs(second) == []
+    product.kubectl("delete", "agentsession", first, "--timeout=60s")
+    # The mailbox goes with its session; the next one takes it over by itself.
+    answered = product.wait(second, "an answer", lambda seen: reply_of(seen) != "")
+    assert answered["status"]["runs"] == 1
+
+
+def test_killed_run_is_tried_again(product: Product, new_name: NewName) -> None:
+    name = new_name("killed")
+    body = product.apply(product.manifest(name, prompt="run: sleep 4; echo survived"))
+    product.wait_phase(name, "Working")
+    (pod,) = product.pods(name)
+    product.kubectl("delete", "pod", pod.metadata.name, "--wait=false")
+    answered = product.answer(body, seconds=120)
+    assert "survived" in reply_of(answered)
+    assert answered["status"]["runs"] == 2
