@@ -10,7 +10,6 @@ import time
 import uuid
 from pathlib import Path
 
-import structlog
 from prometheus_client import CollectorRegistry, start_http_server
 from redis import RedisError
 
@@ -28,16 +27,14 @@ from agentsession_core.settings import (
 )
 from agentsession_operator.app import build_registry, run_kopf
 from agentsession_operator.cache import Cache
-from agentsession_operator.cluster import Cluster
+from agentsession_operator.cluster import Cluster, ClusterError
 from agentsession_operator.handlers import Handlers
 from agentsession_operator.health import serve_health
-from agentsession_operator.hints import follow_hints
 from agentsession_operator.metrics import Metrics
 from agentsession_operator.reconcile import Reconciler
+from agentsession_operator.service import Service
 from agentsession_operator.sweep import Sweep
 from agentsession_operator.workqueue import WorkQueue
-
-log = structlog.get_logger("agentsession_operator")
 
 
 def main() -> None:
@@ -54,27 +51,26 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         settings = load_settings(arguments.config)
-    except SettingsError as error:
-        sys.exit(f"agentsession-operator: {error}")
-    logs.configure(settings.log_level, "operator")
-    try:
+        logs.configure(settings.log_level, "operator")
         asyncio.run(serve(settings, SecretFiles(arguments.secrets)))
-    except kube.KubeConfigError as error:
+    except (SettingsError, kube.KubeConfigError, ClusterError) as error:
         sys.exit(f"agentsession-operator: {error}")
 
 
 async def serve(settings: Settings, secrets: SecretFiles) -> None:
-    """Runs the operator until SIGTERM or SIGINT."""
+    """Runs the operator until SIGTERM or SIGINT. Raises ClusterError if it cannot begin."""
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     start_http_server(settings.operator.metrics_port, registry=registry)
-    stop, synced = asyncio.Event(), asyncio.Event()
+    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
 
-    async with kube.connect("agentsession-operator") as api:
-        redis = connect(settings.redis.url, secrets.read(REDIS_PASSWORD))
+    async with (
+        kube.connect("agentsession-operator") as api,
+        connect(settings.redis.url, secrets.read(REDIS_PASSWORD)) as redis,
+    ):
         store, cluster, cache = MailboxStore(redis), Cluster(api), Cache()
         reconcile = Reconciler(
             settings, cache, cluster, store, time.time, lambda: uuid.uuid4().hex[:16]
@@ -85,47 +81,24 @@ async def serve(settings: Settings, secrets: SecretFiles) -> None:
         sweep = Sweep(
             cache, cluster, store, queue, handlers, settings.session_namespaces, time.time
         )
+        service = Service(settings.operator, cluster, store, cache, queue, sweep, metrics)
 
         async def unready() -> str | None:
-            if not synced.is_set():
-                return "the watches have not started yet"
+            if service.problem:
+                return service.problem
             try:
                 await store.ping()
             except (RedisError, OSError) as error:
                 return f"redis cannot be used: {error}"
             return None
 
+        synced = asyncio.Event()
         async with serve_health(settings.operator.port, unready):
             kopf_task = asyncio.create_task(
                 run_kopf(build_registry(handlers), settings.session_namespaces, synced, stop)
             )
-            workers = asyncio.create_task(
-                _work(settings, store, cache, queue, sweep, metrics, synced)
-            )
-            await _first_to_end({kopf_task, workers})
-        await redis.aclose()
-
-
-async def _work(
-    settings: Settings,
-    store: MailboxStore,
-    cache: Cache,
-    queue: WorkQueue,
-    sweep: Sweep,
-    metrics: Metrics,
-    synced: asyncio.Event,
-) -> None:
-    await synced.wait()
-    # The cache has to be whole before the first decision: a child not yet seen looks like none.
-    await sweep.anti_entropy()
-    await store.begin_epoch(uuid.uuid4().hex)
-    operator, failed = settings.operator, metrics.count_error
-    log.info("ready", namespaces=settings.session_namespaces, sessions=len(cache.sessions()))
-    async with asyncio.TaskGroup() as group:
-        group.create_task(queue.run(operator.workers))
-        group.create_task(follow_hints(store, cache, queue, failed))
-        group.create_task(sweep.every(operator.sweep_seconds, sweep.backlog, failed))
-        group.create_task(sweep.every(operator.anti_entropy_seconds, sweep.anti_entropy, failed))
+            work_task = asyncio.create_task(service.run(synced, uuid.uuid4().hex))
+            await _first_to_end({kopf_task, work_task})
 
 
 async def _first_to_end(tasks: set[asyncio.Task[None]]) -> None:

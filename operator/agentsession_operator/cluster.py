@@ -177,14 +177,11 @@ class Cluster:
             if not token:
                 return found
 
-    async def schema_versions(self) -> dict[str, int]:
-        """Kind → whether the served API knows it, read from the OpenAPI document."""
+    async def served_schemas(self) -> dict[str, Body]:
+        """Kind → the schema that the API server serves for it; every caller may read it."""
         document = await self._get(f"/openapi/v3/apis/{naming.API_VERSION}", [])
         schemas = document.get("components", {}).get("schemas", {})
-        return {
-            name.rsplit(".", 1)[-1]: len(schema.get("properties", {}))
-            for name, schema in schemas.items()
-        }
+        return {name.rsplit(".", 1)[-1]: schema for name, schema in schemas.items()}
 
     async def _get(self, path: str, query: list[tuple[str, str]]) -> Body:
         response: Any = await _call(

@@ -137,7 +137,9 @@ def pod_view(body: Body) -> PodView:
     states = [container.get("state", {}) for container in containers]
     ended = [state["terminated"] for state in states if "terminated" in state]
     waiting: Body = next((state["waiting"] for state in states if "waiting" in state), {})
-    scheduled: Body = next((c for c in status.get("conditions", ()) if c["type"] == "PodScheduled"), {})
+    scheduled: Body = next(
+        (c for c in status.get("conditions", ()) if c["type"] == "PodScheduled"), {}
+    )
     ready: Body = next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), {})
     return PodView(
         name=metadata["name"],

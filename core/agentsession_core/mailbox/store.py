@@ -52,6 +52,7 @@ _SCRIPTS: Final = (
     "state",
     "model_status",
     "run_failed",
+    "remember_conversation",
 )
 
 

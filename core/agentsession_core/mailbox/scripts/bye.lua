@@ -5,6 +5,7 @@ if run[1] ~= ARGV[2] then return {'stale'} end
 if run[3] ~= ARGV[3] then return {'other_pod'} end
 if redis.call('EXISTS', KEYS[3]) == 1 or (redis.call('XLEN', KEYS[2]) > 0 and run[4] ~= '1') then
   redis.call('HSET', KEYS[1], 'state', 'open')
+  redis.call('HDEL', KEYS[1], 'held', 'drained_at', 'bye_at')
   redis.call('XADD', 'sessions:events', 'MAXLEN', '~', '10000', '*', 'mailbox', ARGV[1], 'kind', 'reopened')
   return {'reopened'}
 end

@@ -1,0 +1,87 @@
+"""The operator's own tasks beside kopf's watches, in the order in which they may begin."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+from redis import RedisError
+
+from agentsession_core.crd.served import missing_fields
+from agentsession_core.mailbox.store import MailboxStore
+from agentsession_core.settings import OperatorSettings
+from agentsession_operator.cache import Cache
+from agentsession_operator.cluster import Cluster, ClusterError, NotFoundError
+from agentsession_operator.hints import follow_hints
+from agentsession_operator.metrics import Metrics
+from agentsession_operator.sweep import Sweep
+from agentsession_operator.workqueue import WorkQueue
+
+log = structlog.get_logger(__name__)
+RETRY_SECONDS: Final = 2.0
+_APPLY = "apply the CRDs of this version (kubectl apply --server-side -f crds/)"
+
+
+class Service:
+    """Works once the watches run; `problem` says why it is not ready, None when it is."""
+
+    def __init__(
+        self,
+        settings: OperatorSettings,
+        cluster: Cluster,
+        store: MailboxStore,
+        cache: Cache,
+        queue: WorkQueue,
+        sweep: Sweep,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._cluster = cluster
+        self._store = store
+        self._cache = cache
+        self._queue = queue
+        self._sweep = sweep
+        self._metrics = metrics
+        self.problem: str | None = "the watches have not started yet"
+
+    async def run(self, synced: asyncio.Event, epoch: str) -> None:
+        """Works until cancelled. Raises ClusterError when the API server refuses the start."""
+        await synced.wait()
+        await self._check_schema()
+        # The cache has to be whole before the first decision: a child not yet seen looks like none.
+        await self._sweep.anti_entropy()
+        await self._begin_epoch(epoch)
+        log.info("ready", sessions=len(self._cache.sessions()))
+        settings, failed = self._settings, self._metrics.count_error
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._queue.run(settings.workers))
+            group.create_task(follow_hints(self._store, self._cache, self._queue, failed))
+            group.create_task(
+                self._sweep.every(settings.sweep_seconds, self._sweep.backlog, failed)
+            )
+            group.create_task(
+                self._sweep.every(settings.anti_entropy_seconds, self._sweep.anti_entropy, failed)
+            )
+
+    async def _check_schema(self) -> None:
+        """Raises ClusterError without CRDs; older ones are a problem that ends when they are mended."""
+        try:
+            missing = missing_fields(await self._cluster.served_schemas())
+        except NotFoundError as error:
+            raise ClusterError(404, f"the cluster does not know AgentSessions; {_APPLY}") from error
+        self.problem = None
+        if missing:
+            self.problem = f"the cluster's CRDs lack {', '.join(missing[:5])}; {_APPLY}"
+            log.error("schema is too old", missing=missing, next_step=_APPLY)
+
+    async def _begin_epoch(self, epoch: str) -> None:
+        while True:
+            try:
+                await self._store.begin_epoch(epoch)
+            except (RedisError, OSError) as error:
+                log.warning("waiting for redis", error=str(error), retry_seconds=RETRY_SECONDS)
+                self._metrics.count_error(error)
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
