@@ -77,8 +77,9 @@ bench: install ## Changed prompt to request at the model server, beside a plain 
 	@$(WORKBENCH) bench
 
 .PHONY: crds
-crds: env ## Generate the CRDs from the models
+crds: env ## Generate the CRDs and their reference from the models
 	@$(PYTHON) -m agentsession_core.crd.generate crds charts/agentsession/crds
+	@$(PYTHON) -m agentsession_core.crd.reference docs/api.md
 
 .PHONY: format
 format: env ## Format the code and mend what the linter can

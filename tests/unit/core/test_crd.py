@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from agentsession_core.crd.definitions import session_definition, template_definition
 from agentsession_core.crd.generate import documents
+from agentsession_core.crd.reference import reference
 from agentsession_core.crd.schema import structural_schema
 
 ROOT = Path(__file__).parents[3]
@@ -82,6 +83,11 @@ def test_a_union_that_kubernetes_cannot_express_is_refused() -> None:
 
     with pytest.raises(ValueError, match=r"Ambiguous\.value"):
         structural_schema(Ambiguous)
+
+
+def test_reference_is_generated_from_the_models() -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert page == reference(), "run `make crds`"
 
 
 def test_generated_yaml_is_the_definition() -> None:
