@@ -1,0 +1,205 @@
+"""Carries out one turn: session, prompt, deadline, verdict."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+from agentsession_runner.conversation import (
+    LOST_NOTE,
+    Session,
+    choose_session,
+    compose_prompt,
+)
+from agentsession_runner.drivers.base import AgentError, AgentResult, BaseAgent, Verdict
+from agentsession_runner.event_sender import EventSender
+from agentsession_runner.orders import TurnOrder, Welcome
+from agentsession_runner.reports import Problem, TurnReport
+from agentsession_runner.workspace import Workspace, WorkspaceError, is_session_id
+
+StopReason = Literal["TimedOut", "Cancelled"]
+ANNOUNCE_SECONDS = 2.0
+END_GRACE_SECONDS = 5.0
+UNSAVED_NOTE = (
+    "The agent did not save this conversation on the workspace volume: the next run will not know "
+    "it. The volume may be full."
+)
+
+
+CANCELLED = Problem("cancelled", "the turn was stopped on request")
+
+
+def stopped_report() -> TurnReport:
+    """The report of a turn that was stopped before it began."""
+    return TurnReport("Cancelled", "", None, CANCELLED)
+
+
+class TurnRelay:
+    """Hands what the agent says to the turn that runs; between turns nobody listens."""
+
+    def __init__(self) -> None:
+        self.sender: EventSender | None = None
+
+    def text(self, text: str) -> None:
+        """The agent said a piece of its answer."""
+        if self.sender is not None:
+            self.sender.text(text)
+
+    def tool(self, name: str, summary: str) -> None:
+        """The agent uses a tool."""
+        if self.sender is not None:
+            self.sender.tool(name, summary)
+
+
+class TurnRunner:
+    """The agent and its conversation, one turn after the other."""
+
+    def __init__(
+        self,
+        *,
+        agent: BaseAgent,
+        workspace: Workspace,
+        relay: TurnRelay,
+        welcome: Welcome,
+        new_id: Callable[[], str],
+        redact: Callable[[str], str],
+        report: Callable[[str], None],
+    ) -> None:
+        self._agent = agent
+        self._workspace = workspace
+        self._relay = relay
+        self._welcome = welcome
+        self._announced = welcome.agent_session_id
+        self._new_id = new_id
+        self._redact = redact
+        self._report = report
+        self._session: Session | None = None
+        self._stop = asyncio.Event()
+
+    async def prepare(self) -> None:
+        """Start the CLI for the conversation that the next turn most likely belongs to."""
+        session = self._session_of(self._welcome.conversation)
+        await self._agent.prepare(session.agent_session_id)
+
+    def stop(self) -> None:
+        """Stop the running turn."""
+        self._stop.set()
+
+    async def run(self, order: TurnOrder, sender: EventSender) -> TurnReport:
+        """Carry out a turn to its end, whatever the end is."""
+        deadline = asyncio.get_running_loop().time() + max(order.remaining_seconds, 0.0)
+        self._stop.clear()
+        self._relay.sender = sender
+        try:
+            session = self._session_of(order.conversation)
+            verdict, session = await self._attempt(order, session, sender, deadline)
+            if verdict.conversation_lost:
+                session = Session(order.conversation, self._new_id(), lost=True)
+                verdict, session = await self._attempt(order, session, sender, deadline)
+        except AgentError as error:
+            cause = Problem("agent_not_started", self._redact(str(error)))
+            return TurnReport("Failed", "", None, cause)
+        finally:
+            self._relay.sender = None
+        self._finish(session, verdict, sender)
+        text = f"{LOST_NOTE}\n\n{verdict.text}" if session.lost else verdict.text
+        problem = verdict.problem
+        if problem is not None:
+            problem = replace(problem, message=self._redact(problem.message))
+        return TurnReport(verdict.outcome, text, session.agent_session_id, problem)
+
+    async def _attempt(
+        self, order: TurnOrder, session: Session, sender: EventSender, deadline: float
+    ) -> tuple[Verdict, Session]:
+        self._session = session
+        await self._announce(session, sender)
+        prompt = compose_prompt(order.messages, order.attempt)
+        result, reason = await self._supervise(prompt, session.agent_session_id, deadline)
+        verdict = _with_reason(self._agent.judge(result), reason, order.remaining_seconds)
+        return verdict, self._follow(session, result)
+
+    async def _supervise(
+        self, prompt: str, session_id: str, deadline: float
+    ) -> tuple[AgentResult, StopReason | None]:
+        execution = asyncio.create_task(self._agent.execute(prompt, session_id))
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            left = deadline - asyncio.get_running_loop().time()
+            await asyncio.wait(
+                {execution, stopping}, timeout=left, return_when=asyncio.FIRST_COMPLETED
+            )
+            if execution.done():
+                return execution.result(), None
+            reason: StopReason = "Cancelled" if stopping.done() else "TimedOut"
+            await self._agent.interrupt()
+            async with asyncio.timeout(END_GRACE_SECONDS):
+                return await execution, reason
+        except TimeoutError:
+            await self._agent.close(at_once=True)
+            raise AgentError("the agent did not end its turn and was killed") from None
+        finally:
+            stopping.cancel()
+            execution.cancel()
+
+    def _session_of(self, conversation: int) -> Session:
+        if self._session is None or self._session.conversation != conversation:
+            known = self._welcome.agent_session_id
+            self._session = choose_session(
+                conversation,
+                known if conversation == self._welcome.conversation else None,
+                self._workspace.read_session(),
+                self._agent.conversation_exists,
+                self._new_id,
+            )
+        return self._session
+
+    async def _announce(self, session: Session, sender: EventSender) -> None:
+        if session.lost:
+            sender.add("state", {"note": LOST_NOTE})
+            self._report("the saved conversation was not found: a new one begins")
+        self._save(session)
+        if session.agent_session_id != self._announced:
+            sender.add("state", {"agentSessionID": session.agent_session_id})
+            # Before the first model call: a run that dies in it must find the conversation again.
+            await sender.flush(ANNOUNCE_SECONDS)
+            self._announced = session.agent_session_id
+
+    def _follow(self, session: Session, result: AgentResult) -> Session:
+        reported = result.session_id
+        if reported is None or reported == session.agent_session_id:
+            return session
+        if not is_session_id(reported) or not self._agent.conversation_exists(reported):
+            return session
+        self._report("the agent went on under another session id")
+        return replace(session, agent_session_id=reported)
+
+    def _finish(self, session: Session, verdict: Verdict, sender: EventSender) -> None:
+        saved = self._agent.conversation_exists(session.agent_session_id)
+        if verdict.outcome == "Succeeded" and not saved:
+            sender.add("state", {"note": UNSAVED_NOTE})
+            self._report(UNSAVED_NOTE)
+        answered = session.answered + (1 if saved else 0)
+        self._session = replace(session, answered=answered, lost=False)
+        self._save(self._session)
+
+    def _save(self, session: Session) -> None:
+        try:
+            self._workspace.write_session(session.stored())
+        except WorkspaceError as error:
+            # The gateway knows the session too; the turn itself may still succeed.
+            self._report(str(error))
+
+
+def _with_reason(verdict: Verdict, reason: StopReason | None, seconds: float) -> Verdict:
+    """What a stopped turn's verdict becomes; one that was done at that moment stays."""
+    if reason is None or verdict.outcome == "Succeeded":
+        return verdict
+    if reason == "Cancelled":
+        problem = CANCELLED
+    else:
+        problem = Problem(
+            "turn_timeout", f"the turn was ended: it took longer than the {seconds:.0f} s it had"
+        )
+    return Verdict(reason, verdict.text, problem)

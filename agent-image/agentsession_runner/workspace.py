@@ -1,0 +1,174 @@
+"""The session's volume as the runner uses it: the lock, the session record, the CLI's folder."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeGuard
+from uuid import UUID
+
+from agentsession_runner.safe_files import (
+    ensure_directory,
+    open_directory,
+    read_small_file,
+    remove,
+    write_file,
+)
+
+RUNNER_DIRECTORY = ".agentsession"
+LOCK_FILE = "lock"
+SESSION_FILE = "session.json"
+LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+LOCK_RETRY_SECONDS = 0.1
+
+
+class WorkspaceError(Exception):
+    """The volume cannot be used; the message says what and where."""
+
+
+@dataclass(frozen=True)
+class StoredSession:
+    """What an earlier run left in `session.json`; `answered` counts the conversation's turns."""
+
+    conversation: int
+    agent_session_id: str
+    answered: int
+
+
+class Workspace:
+    """The volume. Nothing below it is trusted: the agent writes there too."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock: int | None = None
+
+    @property
+    def root(self) -> Path:
+        """The CLI's working directory."""
+        return self._root
+
+    @property
+    def runner_directory(self) -> Path:
+        """The folder of lock, session record and CLI configuration."""
+        return self._root / RUNNER_DIRECTORY
+
+    async def lock(self, report: Callable[[str], None]) -> None:
+        """Take the volume's lock, waiting as long as another pod holds it.
+
+        Raises:
+            WorkspaceError: the lock file cannot be made.
+        """
+        descriptor = self._open_lock()
+        waited = False
+        while not _try_lock(descriptor):
+            if not waited:
+                waited = True
+                report(
+                    f"waiting for {self.runner_directory / LOCK_FILE}: "
+                    "another pod still uses this workspace"
+                )
+            await asyncio.sleep(LOCK_RETRY_SECONDS)
+        if waited:
+            report("the workspace is free now")
+        self._lock = descriptor
+
+    def unlock(self) -> None:
+        """Give the lock back; the end of the process does the same."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def read_session(self) -> StoredSession | None:
+        """The session record, or None if there is none that makes sense."""
+        try:
+            with open_directory(str(self.runner_directory)) as directory:
+                text = read_small_file(SESSION_FILE, directory)
+        except OSError:
+            return None
+        return parse_session(text) if text is not None else None
+
+    def write_session(self, session: StoredSession) -> None:
+        """Replace the session record.
+
+        Raises:
+            WorkspaceError: the volume is full or not writable.
+        """
+        content = {
+            "conversation": session.conversation,
+            "agentSessionID": session.agent_session_id,
+            "answered": session.answered,
+        }
+        try:
+            with (
+                open_directory(str(self._root)) as root,
+                ensure_directory(RUNNER_DIRECTORY, root) as directory,
+            ):
+                write_file(SESSION_FILE, json.dumps(content) + "\n", directory)
+        except OSError as error:
+            raise WorkspaceError(f"cannot write {self.runner_directory}: {error}") from None
+
+    def _open_lock(self) -> int:
+        try:
+            with (
+                open_directory(str(self._root)) as root,
+                ensure_directory(RUNNER_DIRECTORY, root) as directory,
+            ):
+                if not _is_plain_file(LOCK_FILE, directory):
+                    remove(LOCK_FILE, directory)
+                return os.open(LOCK_FILE, LOCK_FLAGS, 0o600, dir_fd=directory)
+        except OSError as error:
+            raise WorkspaceError(
+                f"cannot use the workspace {self._root}: {error}; "
+                "the volume must be mounted there and writable"
+            ) from None
+
+
+def parse_session(text: str) -> StoredSession | None:
+    """The session record in a text, or None if any part of it is unfit."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(content, dict):
+        return None
+    conversation = content.get("conversation")
+    identifier = content.get("agentSessionID")
+    answered = content.get("answered", 0)
+    if not (_is_count(conversation) and _is_count(answered) and is_session_id(identifier)):
+        return None
+    return StoredSession(conversation, identifier, answered)
+
+
+def is_session_id(value: object) -> TypeGuard[str]:
+    """Whether a value is a UUID in its usual form; only such values become arguments or names."""
+    if not isinstance(value, str):
+        return False
+    try:
+        return str(UUID(value)) == value
+    except ValueError:
+        return False
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+
+
+def _is_plain_file(name: str, directory: int) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return True
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

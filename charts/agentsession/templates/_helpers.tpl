@@ -1,0 +1,212 @@
+{{/* Names carry the release: several releases live side by side. Call: (list $ "gateway") */}}
+{{- define "agentsession.name" -}}
+{{- printf "%s-%s" (index . 0).Release.Name (index . 1) -}}
+{{- end -}}
+
+{{/* Names of cluster-scoped objects carry the namespace too; colons keep the parts apart. */}}
+{{- define "agentsession.clusterName" -}}
+{{- $root := index . 0 -}}
+{{- printf "agentsession.dev:%s:%s:%s" $root.Release.Namespace $root.Release.Name (index . 1) -}}
+{{- end -}}
+
+{{- define "agentsession.selectorLabels" -}}
+app.kubernetes.io/name: agentsession
+app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end -}}
+
+{{- define "agentsession.labels" -}}
+{{- $root := index . 0 -}}
+{{ include "agentsession.selectorLabels" . }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
+{{- end -}}
+
+{{/* An image by its name under .Values.images. */}}
+{{- define "agentsession.image" -}}
+{{- $root := index . 0 -}}
+{{- $name := index . 1 -}}
+{{- $image := index $root.Values.images $name -}}
+{{- $repository := required (printf "images.%s.repository is not set: build and push the images (`make images PUSH=registry/prefix`) and give the repository they are in" $name) $image.repository -}}
+{{- printf "%s:%s" $repository ($image.tag | default $root.Chart.AppVersion) -}}
+{{- end -}}
+
+{{/* Anything that must be right before the first object is made. */}}
+{{- define "agentsession.checks" -}}
+{{- $anthropic := .Values.gateway.models.anthropic -}}
+{{- if has .Release.Namespace .Values.sessions.namespaces -}}
+{{- fail (printf "sessions.namespaces holds %s, the release's own namespace: the gateway may read Secrets where sessions are, so they live in namespaces of their own" .Release.Namespace) -}}
+{{- end -}}
+{{- if and (not .Values.redis.enabled) (not .Values.redis.url) -}}
+{{- fail "redis.enabled is false and redis.url is empty: give the URL of your Redis or Valkey, e.g. redis://redis.example.com:6379/0" -}}
+{{- end -}}
+{{- if and .Values.redis.enabled .Values.redis.url -}}
+{{- fail "redis.url is set although redis.enabled is true: set redis.enabled=false to use your own" -}}
+{{- end -}}
+{{- if gt (len (compact (list $anthropic.apiKey $anthropic.existingSecret $anthropic.oauthToken))) 1 -}}
+{{- fail "give only one of gateway.models.anthropic.apiKey, .existingSecret and .oauthToken" -}}
+{{- end -}}
+{{- if and .Values.modelServer.enabled (or $anthropic.apiKey $anthropic.existingSecret $anthropic.oauthToken) (not $anthropic.baseURL) -}}
+{{- fail "modelServer.enabled would be sent your model key: leave out the key, or set gateway.models.anthropic.baseURL to where it belongs" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A secret made once: kept from the cluster when it is there, the same in the whole rendering.
+     Call: (list $ "secret name" "key") */}}
+{{- define "agentsession.generated" -}}
+{{- $root := index . 0 -}}
+{{- $id := printf "%s/%s" (index . 1) (index . 2) -}}
+{{- if not (hasKey $root.Values "_generated") -}}
+{{- $_ := set $root.Values "_generated" dict -}}
+{{- end -}}
+{{- $known := index $root.Values "_generated" -}}
+{{- if not (hasKey $known $id) -}}
+{{- $secret := lookup "v1" "Secret" $root.Release.Namespace (index . 1) | default dict -}}
+{{- $present := index ($secret.data | default dict) (index . 2) | default "" -}}
+{{- $_ := set $known $id (ternary ($present | b64dec) (randAlphaNum 40) (ne $present "")) -}}
+{{- end -}}
+{{- index $known $id -}}
+{{- end -}}
+
+{{/* The Secret with redis-password; empty if a Redis of one's own has none. */}}
+{{- define "agentsession.redisSecret" -}}
+{{- if .Values.redis.existingSecret -}}
+{{- .Values.redis.existingSecret -}}
+{{- else if or .Values.redis.enabled .Values.redis.password -}}
+{{- include "agentsession.name" (list . "redis") -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "agentsession.redisPassword" -}}
+{{- if .Values.redis.password -}}
+{{- .Values.redis.password -}}
+{{- else -}}
+{{- include "agentsession.generated" (list . (include "agentsession.name" (list . "redis")) "redis-password") -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The Secret with the model's credentials; empty if there are none. */}}
+{{- define "agentsession.modelSecret" -}}
+{{- $anthropic := .Values.gateway.models.anthropic -}}
+{{- if $anthropic.existingSecret -}}
+{{- $anthropic.existingSecret -}}
+{{- else if or $anthropic.apiKey $anthropic.oauthToken -}}
+{{- include "agentsession.name" (list . "model") -}}
+{{- else if .Values.modelServer.enabled -}}
+{{- include "agentsession.name" (list . "model-server") -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "agentsession.modelBaseURL" -}}
+{{- $anthropic := .Values.gateway.models.anthropic -}}
+{{- if $anthropic.baseURL -}}
+{{- $anthropic.baseURL -}}
+{{- else if .Values.modelServer.enabled -}}
+{{- printf "http://%s:8080" (include "agentsession.name" (list . "model-server")) -}}
+{{- else -}}
+https://api.anthropic.com
+{{- end -}}
+{{- end -}}
+
+{{- define "agentsession.redisURL" -}}
+{{- if .Values.redis.enabled -}}
+{{- printf "redis://%s:6379/0" (include "agentsession.name" (list . "redis")) -}}
+{{- else -}}
+{{- .Values.redis.url -}}
+{{- end -}}
+{{- end -}}
+
+{{/* config.yaml of operator and gateway. */}}
+{{- define "agentsession.config" -}}
+{{- $agent := dict "image" (include "agentsession.image" (list . "agent")) "pullPolicy" .Values.images.agent.pullPolicy -}}
+{{- $models := dict "anthropic" (dict "baseURL" (include "agentsession.modelBaseURL" .)) "prices" .Values.gateway.models.prices -}}
+{{- $gateway := dict "url" (printf "http://%s.%s.svc:8080" (include "agentsession.name" (list . "gateway")) .Release.Namespace) "port" 8080 "metricsPort" 9090 "models" $models -}}
+{{- $operator := merge (dict "port" 8080 "metricsPort" 9090) .Values.operator.settings -}}
+{{- dict
+    "release" .Release.Name
+    "namespace" .Release.Namespace
+    "sessionNamespaces" .Values.sessions.namespaces
+    "logLevel" .Values.logLevel
+    "redis" (dict "url" (include "agentsession.redisURL" .))
+    "agentImages" (dict "claude-code" $agent)
+    "defaults" .Values.defaults
+    "gateway" $gateway
+    "operator" $operator
+    | toYaml -}}
+{{- end -}}
+
+{{/* What a pod of the service image has in common. Call: (list $ "gateway" .Values.gateway) */}}
+{{- define "agentsession.podSettings" -}}
+{{- $root := index . 0 -}}
+{{- $values := index . 2 -}}
+enableServiceLinks: false
+{{- with $root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 1000
+  runAsGroup: 1000
+  fsGroup: 1000
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile:
+    type: RuntimeDefault
+{{- end -}}
+
+{{- define "agentsession.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
+
+{{- define "agentsession.image.spec" -}}
+image: {{ include "agentsession.image" . }}
+imagePullPolicy: {{ (index (index . 0).Values.images (index . 1)).pullPolicy }}
+{{- end -}}
+
+{{/* HTTP probes of operator and gateway. Readiness asks Redis and the API server, hence its timeout. */}}
+{{- define "agentsession.probes" -}}
+startupProbe:
+  httpGet: {path: /healthz, port: http}
+  periodSeconds: 1
+  failureThreshold: 60
+livenessProbe:
+  httpGet: {path: /healthz, port: http}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 3
+readinessProbe:
+  httpGet: {path: /readyz, port: http}
+  periodSeconds: 2
+  timeoutSeconds: 3
+  failureThreshold: 2
+{{- end -}}
+
+{{- define "agentsession.podAnnotations" -}}
+{{- $root := index . 0 -}}
+{{- $values := index . 2 -}}
+{{- $annotations := dict
+    "checksum/config" (include "agentsession.config" $root | sha256sum)
+    "checksum/secrets" (include (print $root.Template.BasePath "/secrets.yaml") $root | sha256sum)
+    "prometheus.io/scrape" "true"
+    "prometheus.io/port" "9090" -}}
+{{- merge (dict) $values.podAnnotations $annotations | toYaml -}}
+{{- end -}}

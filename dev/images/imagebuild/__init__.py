@@ -1,0 +1,1 @@
+"""Builds the project's images, on machines with Docker and on those without a container registry."""

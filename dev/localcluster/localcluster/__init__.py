@@ -1,0 +1,1 @@
+"""A real Kubernetes on one Debian machine, without a container registry."""

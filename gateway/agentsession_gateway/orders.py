@@ -1,0 +1,71 @@
+"""What a run is told next: pure decisions over a mailbox's answer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agentsession_core.mailbox.model import MailboxState, RunAnswer, RunState, TurnGrant
+from agentsession_core.wire import DrainOrder, TurnOrder, WireModel
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What this connection has been told. A new connection is told everything again."""
+
+    turn: tuple[str, int] | None = None
+    drain: bool = False
+
+
+@dataclass(frozen=True)
+class Order:
+    """A server-sent event."""
+
+    name: str
+    body: WireModel
+
+    def encode(self) -> bytes:
+        """The event as it goes over the wire."""
+        data: dict[str, Any] = self.body.to_wire()
+        return f"event: {self.name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+
+
+def next_order(grant: TurnGrant, sent: Sent) -> tuple[Order | None, Sent]:
+    """The order that follows from the mailbox's answer, unless this connection has had it."""
+    if grant.answer is RunAnswer.TURN:
+        key = (grant.turn, grant.attempt)
+        if sent.turn == key:
+            return None, sent
+        order = TurnOrder(
+            turn=grant.turn,
+            attempt=grant.attempt,
+            conversation=grant.conversation,
+            messages=grant.messages,
+            remaining_seconds=grant.remaining_seconds,
+        )
+        return Order("turn", order), Sent(turn=key)
+    if grant.answer is RunAnswer.DRAINED:
+        if sent.drain:
+            return None, sent
+        return Order("drain", DrainOrder()), replace(sent, drain=True)
+    # Reopened, or nothing to do: a drain that comes later is a new one.
+    return None, replace(sent, drain=False)
+
+
+def too_late(now: float, run_begun_at: float, active_deadline: float, turn_timeout: float) -> bool:
+    """Whether less than a turn's timeout is left of the run. Times in seconds by one clock."""
+    return now + turn_timeout > run_begun_at + active_deadline
+
+
+def standing(state: MailboxState, run: str, pod_uid: str) -> RunAnswer:
+    """How the run stands, without a turn being begun. OK when a turn of its own is recorded."""
+    if state.run is None or state.run.run != run:
+        return RunAnswer.STALE
+    if state.run.pod_uid != pod_uid:
+        return RunAnswer.OTHER_POD
+    if state.turn is not None and state.turn.run == run:
+        return RunAnswer.OK
+    if state.run.state is RunState.DRAINED:
+        return RunAnswer.DRAINED
+    return RunAnswer.BUSY if state.waiting else RunAnswer.EMPTY

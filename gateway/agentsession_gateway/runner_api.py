@@ -1,0 +1,227 @@
+"""The runner protocol of `agentsession_core.wire`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, TypeVar
+
+import structlog
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from agentsession_core.api import TurnOutcome
+from agentsession_core.mailbox.model import CommitAnswer, ResultRecord, RunAnswer
+from agentsession_core.wire import (
+    EVENT_LIMIT_BYTES,
+    PROTOCOL,
+    RESULT_LIMIT_BYTES,
+    ByeReceipt,
+    EventBatch,
+    EventKind,
+    Hello,
+    ResultReceipt,
+    TurnEvent,
+    TurnResult,
+    Welcome,
+    WireModel,
+)
+from agentsession_gateway import access
+from agentsession_gateway.deps import Deps
+from agentsession_gateway.limits import RateLimiter, read_body
+from agentsession_gateway.problems import ProblemError
+from agentsession_gateway.stream import TurnDesk, stream_response
+
+OLDEST_PROTOCOL: Final = max(1, PROTOCOL - 1)
+EVENTS_PER_SECOND: Final = 50
+# One full batch must pass, else a runner that fills its batches is never heard.
+EVENTS_BURST: Final = 256
+HELLO_BODY_BYTES: Final = 4 * 1024
+EVENTS_BODY_BYTES: Final = 5 * 1024 * 1024
+# A control character of a text takes six bytes in JSON.
+RESULT_BODY_BYTES: Final = 6 * RESULT_LIMIT_BYTES + 64 * 1024
+AGENT_SESSION_ID_LIMIT: Final = 256
+M = TypeVar("M", bound=WireModel)
+_log = structlog.get_logger(__name__)
+
+
+class RunnerApi:
+    """Handlers of `/v1/runner/*`."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+        self._events = RateLimiter(EVENTS_PER_SECOND, EVENTS_BURST, deps.clock)
+
+    async def hello(self, request: Request) -> Response:
+        """Binds the pod to its run and answers everything the runner needs to begin."""
+        deps = self._deps
+        started = deps.clock()
+        recognised = await access.recognise(deps, request, fresh=True)
+        caller = recognised.caller
+        hello = _parse(Hello, await read_body(request, HELLO_BODY_BYTES))
+        effective = await deps.sessions.effective(recognised.session, fresh=True)
+        _check_hello(hello, effective.agent_type)
+        skills = await deps.sessions.skills(caller.namespace, effective.skills)
+        answer = await deps.store.hello(
+            caller.mailbox, run=caller.run, pod_uid=caller.pod_uid, pod=caller.pod
+        )
+        access.require_current(answer.answer)
+        welcome = Welcome(
+            protocol=min(hello.protocol, PROTOCOL),
+            run=caller.run,
+            conversation=answer.conversation,
+            agent_session_id=answer.agent_session_id,
+            model=effective.model,
+            args=effective.args,
+            process_mode=effective.process_mode,
+            instructions=effective.instructions,
+            skills=skills,
+        )
+        deps.metrics.hello_seconds.observe(deps.clock() - started)
+        _log.info(
+            "hello",
+            session=caller.session,
+            namespace=caller.namespace,
+            run=caller.run,
+            pod=caller.pod,
+            agent_type=hello.agent_type,
+            cli_version=hello.cli_version,
+        )
+        return JSONResponse(welcome.to_wire())
+
+    async def stream(self, request: Request) -> Response:
+        """Turns and drains as they come."""
+        deps = self._deps
+        recognised = await access.recognise(deps, request)
+        access.require_current((await access.check(deps, recognised)).answer)
+        effective = await deps.sessions.effective(recognised.session)
+        desk = TurnDesk(deps.store, recognised.caller, effective, deps.new_turn_id)
+        return stream_response(deps.hub, desk, recognised.caller, deps.clock)
+
+    async def events(self, request: Request) -> Response:
+        """Publishes what happens in the current turn."""
+        deps = self._deps
+        recognised = await access.recognise(deps, request)
+        caller = recognised.caller
+        standing = await access.check(deps, recognised)
+        access.require_current(standing.answer)
+        turn = request.path_params["turn"]
+        if standing.turn != turn:
+            raise ProblemError(
+                410, "unknown_turn", "that turn is not the running one; drop its events"
+            )
+        batch = _parse(EventBatch, await read_body(request, EVENTS_BODY_BYTES))
+        _check_sizes(batch)
+        if not self._events.take(caller.session_uid, len(batch.events)):
+            raise ProblemError(
+                429,
+                "too_many_events",
+                f"more than {EVENTS_PER_SECOND} events per second; merge deltas",
+                retry_after=1,
+            )
+        await deps.store.publish_events(
+            caller.mailbox, turn, [(event.seq, event.kind, event.data) for event in batch.events]
+        )
+        agent_session_id = _agent_session_id(batch)
+        if agent_session_id is not None:
+            await deps.store.remember_conversation(
+                caller.mailbox, run=caller.run, turn=turn, agent_session_id=agent_session_id
+            )
+        return Response(status_code=202)
+
+    async def result(self, request: Request) -> Response:
+        """Commits the turn's result; again and again with the same answer."""
+        deps = self._deps
+        recognised = await access.recognise(deps, request)
+        caller = recognised.caller
+        standing = await access.check(deps, recognised)
+        if standing.answer is RunAnswer.OTHER_POD:
+            access.require_current(standing.answer)
+        result = _parse(TurnResult, await read_body(request, RESULT_BODY_BYTES))
+        if len(result.text.encode(errors="replace")) > RESULT_LIMIT_BYTES:
+            raise ProblemError(
+                413, "result_too_large", f"the text is larger than {RESULT_LIMIT_BYTES} bytes"
+            )
+        answer = await deps.store.commit_result(
+            caller.mailbox,
+            run=caller.run,
+            turn=request.path_params["turn"],
+            result=_record(result),
+        )
+        if answer is CommitAnswer.STALE:
+            raise ProblemError(409, "stale_run", "the turn was given to another run; exit")
+        if answer is CommitAnswer.UNKNOWN_TURN:
+            raise ProblemError(410, "unknown_turn", "no such turn is open; drop its result")
+        if answer is CommitAnswer.COMMITTED:
+            deps.metrics.turns.labels(result.outcome).inc()
+        return _answer(ResultReceipt(committed=answer is CommitAnswer.COMMITTED))
+
+    async def bye(self, request: Request) -> Response:
+        """Lets the runner go, unless a message came meanwhile."""
+        deps = self._deps
+        caller = (await access.recognise(deps, request)).caller
+        answer = await deps.store.bye(caller.mailbox, run=caller.run, pod_uid=caller.pod_uid)
+        access.require_current(answer)
+        return _answer(ByeReceipt(reopened=answer is RunAnswer.REOPENED))
+
+
+def _answer(model: WireModel) -> Response:
+    return JSONResponse(model.to_wire())
+
+
+def _parse(model: type[M], body: bytes) -> M:
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "body"
+        raise ProblemError(422, "body_invalid", f"{where}: {first['msg']}") from None
+
+
+def _check_hello(hello: Hello, agent_type: str) -> None:
+    if hello.protocol < OLDEST_PROTOCOL:
+        raise ProblemError(
+            409,
+            "protocol_too_old",
+            f"runner protocol {hello.protocol} is older than {OLDEST_PROTOCOL}, the oldest that "
+            "this gateway speaks; update the agent image",
+        )
+    if hello.agent_type != agent_type:
+        raise ProblemError(
+            409,
+            "agent_type_mismatch",
+            f"the image runs {hello.agent_type!r}, the session wants {agent_type!r}; set the "
+            "template's image to one for that agent",
+        )
+
+
+def _check_sizes(batch: EventBatch) -> None:
+    for event in batch.events:
+        size = len(json.dumps(event.data, ensure_ascii=False).encode(errors="replace"))
+        if size > EVENT_LIMIT_BYTES:
+            raise ProblemError(
+                413,
+                "event_too_large",
+                f"event {event.seq} is larger than {EVENT_LIMIT_BYTES} bytes",
+            )
+
+
+def _agent_session_id(batch: EventBatch) -> str | None:
+    found = [_id_in(event) for event in batch.events if event.kind is EventKind.STATE]
+    return next((value for value in reversed(found) if value), None)
+
+
+def _id_in(event: TurnEvent) -> str | None:
+    value: Any = event.data.get("agentSessionID")
+    fits = isinstance(value, str) and 0 < len(value) <= AGENT_SESSION_ID_LIMIT
+    return value if fits else None
+
+
+def _record(result: TurnResult) -> ResultRecord:
+    return ResultRecord(
+        outcome=TurnOutcome(result.outcome),
+        text=result.text,
+        agent_session_id=result.agent_session_id,
+        error_code=result.error.code if result.error else "",
+        error_message=result.error.message if result.error else "",
+    )

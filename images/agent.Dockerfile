@@ -1,0 +1,59 @@
+# The image of a run pod: the runner and one agent CLI. A build target per CLI.
+#
+#   docker build -f images/agent.Dockerfile --target claude-code -t REGISTRY/agentsession-agent:TAG .
+#
+# Claude Code's licence does not allow others to publish it: keep the image in a registry of your own.
+# Behind a proxy with a certificate of its own:  --secret id=ca-bundle,src=/etc/ssl/certs/ca-certificates.crt
+ARG BASE=debian:trixie-slim
+
+# Fetches the CLIs from npm: they are native binaries, so Node itself stays in this stage.
+FROM ${BASE} AS npm
+COPY requirements/node.txt /build/
+RUN --mount=type=secret,id=ca-bundle \
+    if [ -s /run/secrets/ca-bundle ]; then export PIP_CERT=/run/secrets/ca-bundle; fi \
+ && apt-get update \
+ && apt-get install -y --no-install-recommends ca-certificates python3-venv \
+ && rm -rf /var/lib/apt/lists/* \
+ && python3 -m venv /build/tools \
+ && /build/tools/bin/pip install --no-cache-dir --no-compile --require-hashes -r /build/node.txt
+
+# `npm ci` refuses content that does not match the integrity hash in package-lock.json. The binary's
+# package is optional for npm (it depends on the processor), so its absence is no error there: run it.
+FROM npm AS claude-code-binary
+WORKDIR /build/claude-code
+COPY images/claude-code/package.json images/claude-code/package-lock.json ./
+RUN --mount=type=secret,id=ca-bundle \
+    if [ -s /run/secrets/ca-bundle ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca-bundle; fi \
+ && /build/tools/bin/npm ci --ignore-scripts --no-audit --no-fund --cache /tmp/npm \
+ && mv node_modules/@anthropic-ai/claude-code-linux-*/claude /usr/local/bin/claude \
+ && rm -rf node_modules /tmp/npm \
+ && claude --version
+
+FROM ${BASE} AS agent
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends bash ca-certificates git python3 ripgrep \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb /var/log/* \
+ && useradd --uid 1000 --user-group --create-home --home-dir /home/agent --shell /bin/bash agent \
+ && install -d -o agent -g agent /workspace \
+ # Found without PYTHONPATH, which the agent's own Python programs would inherit.
+ && mkdir -p /opt/agentsession \
+ && echo /opt/agentsession > "$(python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/agentsession.pth"
+
+FROM agent AS runner
+COPY agent-image/agentsession_runner /opt/agentsession/agentsession_runner
+RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/agentsession \
+ && python3 -c 'import agentsession_runner'
+
+FROM agent AS claude-code
+LABEL org.opencontainers.image.title="agentsession-agent (claude-code)"
+COPY --from=claude-code-binary /usr/local/bin/claude /usr/local/bin/claude
+COPY --from=runner /opt/agentsession /opt/agentsession
+ENV HOME=/home/agent \
+    PYTHONUNBUFFERED=1 \
+    CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1 \
+    DISABLE_AUTOUPDATER=1 \
+    DISABLE_ERROR_REPORTING=1 \
+    DISABLE_TELEMETRY=1
+USER 1000:1000
+WORKDIR /workspace
+ENTRYPOINT ["python3", "-m", "agentsession_runner"]

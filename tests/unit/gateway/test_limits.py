@@ -1,0 +1,78 @@
+"""Rates, slots and the cache."""
+
+from __future__ import annotations
+
+from agentsession_gateway.limits import RateLimiter, Slots
+from agentsession_gateway.ttl import TTLCache
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_rate_per_key() -> None:
+    clock = Clock()
+    limiter = RateLimiter(rate=50, burst=256, clock=clock)
+    assert limiter.take("a", 256)
+    assert not limiter.take("a", 1)
+    assert limiter.take("b", 1)
+    clock.now += 0.1
+    assert limiter.take("a", 5)
+    assert not limiter.take("a", 1)
+
+
+def test_a_refusal_takes_nothing() -> None:
+    clock = Clock()
+    limiter = RateLimiter(rate=10, burst=10, clock=clock)
+    assert limiter.take("a", 6)
+    assert not limiter.take("a", 5)
+    assert limiter.take("a", 4)
+
+
+def test_a_bucket_never_holds_more_than_the_burst() -> None:
+    clock = Clock()
+    limiter = RateLimiter(rate=10, burst=10, clock=clock)
+    assert limiter.take("a", 10)
+    clock.now += 3600
+    assert not limiter.take("a", 11)
+    assert limiter.take("a", 10)
+
+
+def test_buckets_are_bounded() -> None:
+    limiter = RateLimiter(rate=1, burst=1, clock=Clock(), keys=3)
+    for key in "abcd":
+        assert limiter.take(key, 1)
+    assert not limiter.take("d", 1)
+    # The oldest was forgotten, which gives it a full bucket.
+    assert limiter.take("a", 1)
+
+
+def test_slots() -> None:
+    slots = Slots(2)
+    with slots.hold("a") as first, slots.hold("a") as second, slots.hold("a") as third:
+        assert (first, second, third) == (True, True, False)
+        with slots.hold("b") as other:
+            assert other
+    with slots.hold("a") as again:
+        assert again
+    assert slots._held == {}
+
+
+def test_cache_forgets_by_age_and_by_number() -> None:
+    clock = Clock()
+    cache: TTLCache[str, int] = TTLCache(seconds=10, limit=2, clock=clock)
+    cache.put("a", 1)
+    clock.now += 9.9
+    assert cache.get("a") == 1
+    clock.now += 0.1
+    assert cache.get("a") is None
+    for number, key in enumerate("xyz"):
+        cache.put(key, number)
+    assert [cache.get(key) for key in "xyz"] == [None, 1, 2]
+    cache.put("y", 5)
+    cache.put("w", 6)
+    assert [cache.get(key) for key in "yzw"] == [5, None, 6]
