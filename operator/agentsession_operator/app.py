@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import kopf
+from kopf._core.engines.peering import Identity
 
 from agentsession_core import naming
 from agentsession_operator.handlers import Handlers
@@ -101,6 +102,8 @@ async def run_kopf(
         namespaces=list(namespaces),
         clusterwide=False,
         standalone=True,
+        # kopf would ask for the user's name, and a pod's user has none.
+        identity=Identity(naming.OPERATOR_FIELD_MANAGER),
         ready_flag=ready,
         stop_flag=stop,
     )

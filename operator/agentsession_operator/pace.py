@@ -12,12 +12,16 @@ _IN_PASSING: Final = frozenset({Phase.STARTING, Phase.WORKING, Phase.SUSPENDING,
 
 
 def write_delay(
-    before: AgentSessionStatus, after: AgentSessionStatus, now: float, last_write: float
+    before: AgentSessionStatus,
+    after: AgentSessionStatus,
+    now: float,
+    last_write: float,
+    changed_since: float,
 ) -> float | None:
     """Seconds until `after` should be written: 0 for now, None for never (on its own).
 
-    A passing phase waits a second: most often the next one has replaced it by then, and a life
-    costs the API server half the writes.
+    A passing phase waits until a second after the first unwritten change (`changed_since`): most
+    often the next one has replaced it by then, and a life costs the API server half the writes.
     """
     changed = {
         name
@@ -29,4 +33,6 @@ def write_delay(
     quiet = max(0.0, last_write + INTERVAL - now)
     passing = after.phase in _IN_PASSING and before.phase is not None
     answered = before.last_handled_message_id != after.last_handled_message_id
-    return max(quiet, INTERVAL) if passing and not answered else quiet
+    if passing and not answered:
+        return max(quiet, changed_since + INTERVAL - now)
+    return quiet

@@ -47,6 +47,7 @@ class Reconciler:
         self._clock = clock
         self._new_id = new_id
         self._last_write: dict[Key, float] = {}
+        self._changed_since: dict[Key, float] = {}
         operator = settings.operator
         self._limits = Limits(
             drain_grace=operator.drain_grace_seconds,
@@ -62,6 +63,7 @@ class Reconciler:
         session = self._cache.session(key)
         if session is None:
             self._last_write.pop(key, None)
+            self._changed_since.pop(key, None)
             return None
         mailbox = await self._read_mailbox(key, session)
         world = self._world(key, session, mailbox)
@@ -143,9 +145,13 @@ class Reconciler:
     ) -> float | None:
         """Writes the status if it is time; answers in how many seconds it will be."""
         now = self._clock()
-        delay = write_delay(session.status, status, now, self._last_write.get(key, 0.0))
+        since = self._changed_since.setdefault(key, now)
+        delay = write_delay(session.status, status, now, self._last_write.get(key, 0.0), since)
         if delay is None or delay > 0:
+            if delay is None:
+                del self._changed_since[key]
             return delay
+        del self._changed_since[key]
         patch = merge_patch(session.status.to_api(), status.to_api())
         try:
             body = await self._cluster.patch_status(key, session.metadata.resource_version, patch)

@@ -76,7 +76,7 @@ def _live_phase(world: World, found: Assessment) -> Phase:
         return Phase.SUSPENDING
     if not found.connected:
         return Phase.FAILED if pod_trouble(found.pod) else Phase.STARTING
-    return Phase.WORKING if world.mailbox.turn else Phase.IDLE
+    return Phase.WORKING if found.work_waits else Phase.IDLE
 
 
 def _effective(world: World) -> EffectiveStatus:

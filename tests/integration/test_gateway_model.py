@@ -27,7 +27,7 @@ from agentsession_gateway.server import build_server
 from agentsession_testing.fake_cluster import secret
 from agentsession_testing.gateway import RUN, TOKEN, USER, Harness
 from agentsession_testing.model_api import DELTA, END, START, STOP, ModelApi
-from agentsession_testing.serving import plain_server, serving, until
+from agentsession_testing.serving import plain_client, plain_server, serving, until
 
 KEY = "sk-ant-the-real-key"
 MESSAGES = "/v1/model/anthropic/v1/messages"
@@ -49,7 +49,7 @@ async def harness(store: MailboxStore, tmp_path: Path, api: ModelApi) -> AsyncIt
     (tmp_path / "anthropic-api-key").write_text(f"{KEY}\n", encoding="utf-8")
     async with (
         serving(plain_server(api)) as url,
-        httpx.AsyncClient(trust_env=False, timeout=httpx.Timeout(5, read=1.0)) as upstream,
+        plain_client(timeout=httpx.Timeout(5, read=1.0)) as upstream,
     ):
         harness = Harness(store, settings_for(url), tmp_path, upstream)
         harness.add_session()
@@ -70,11 +70,8 @@ async def gateway(harness: Harness, token: str = TOKEN) -> AsyncIterator[httpx.A
     server = build_server(harness.app(), "127.0.0.1", 0, harness.hub.close)
     async with (
         serving(server) as url,
-        httpx.AsyncClient(
-            base_url=url,
-            headers={"authorization": f"Bearer {token}"},
-            trust_env=False,
-            timeout=20,
+        plain_client(
+            base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=20
         ) as client,
     ):
         yield client

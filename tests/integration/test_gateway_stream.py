@@ -22,6 +22,7 @@ from agentsession_gateway.sessions import ClusterSessionReader
 from agentsession_gateway.stream import TurnDesk
 from agentsession_testing.gateway import (
     HELLO,
+    NO_NETWORK,
     POD_UID,
     RUN,
     SESSION_UID,
@@ -31,14 +32,14 @@ from agentsession_testing.gateway import (
     StreamEvent,
     stream_events,
 )
-from agentsession_testing.serving import serving, until
+from agentsession_testing.serving import plain_client, serving, until
 
 DONE = ResultRecord(TurnOutcome.SUCCEEDED, "done")
 
 
 @pytest.fixture
 async def harness(store: MailboxStore, tmp_path: Path) -> AsyncIterator[Harness]:
-    async with httpx.AsyncClient(trust_env=False) as upstream:
+    async with httpx.AsyncClient(transport=NO_NETWORK) as upstream:
         harness = Harness(store, Settings(), tmp_path, upstream)
         harness.add_session()
         yield harness
@@ -49,11 +50,8 @@ async def gateway(harness: Harness) -> AsyncIterator[httpx.AsyncClient]:
     server = build_server(harness.app(), "127.0.0.1", 0, harness.hub.close)
     async with (
         serving(server) as url,
-        httpx.AsyncClient(
-            base_url=url,
-            headers={"authorization": f"Bearer {TOKEN}"},
-            trust_env=False,
-            timeout=20,
+        plain_client(
+            base_url=url, headers={"authorization": f"Bearer {TOKEN}"}, timeout=20
         ) as client,
     ):
         yield client
@@ -267,7 +265,7 @@ async def test_stop_ends_the_streams_at_once(harness: Harness) -> None:
     headers = {"authorization": f"Bearer {TOKEN}"}
     async with (
         serving(server) as url,
-        httpx.AsyncClient(trust_env=False, headers=headers) as client,
+        plain_client(headers=headers) as client,
         client.stream("GET", f"{url}/v1/runner/stream") as response,
     ):
         await until(lambda: harness.hub.streams == 1, "the stream is open")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -381,9 +380,11 @@ async def test_a_drain_waits_for_the_turns_end(volume: Volume, cli: Path) -> Non
 @pytest.mark.parametrize("status", [401, 403, 409])
 async def test_a_refused_hello_is_one_clear_line(volume: Volume, cli: Path, status: int) -> None:
     refusal = Answer(status, json.dumps({"detail": "not the current run"}).encode())
-    async with running_gateway(answers={"hello": deque([refusal])}) as gateway:
-        async with running_runner(gateway, volume, cli) as runner:
-            assert await runner.exit_code() == 3
+    async with (
+        running_gateway(answers={"hello": deque([refusal])}) as gateway,
+        running_runner(gateway, volume, cli) as runner,
+    ):
+        assert await runner.exit_code() == 3
     lines = runner.said.strip().splitlines()
     assert len(lines) == 1
     assert f"status {status}: not the current run" in lines[0]
@@ -398,24 +399,30 @@ async def test_hello_is_tried_again(volume: Volume, cli: Path) -> None:
 
 async def test_a_run_that_is_over_ends(volume: Volume, cli: Path) -> None:
     gone = Answer(403, b'{"detail": "the run is not current"}')
-    async with running_gateway(answers={"stream": deque([gone])}) as gateway:
-        async with running_runner(gateway, volume, cli) as runner:
-            assert await runner.exit_code() == 3
+    async with (
+        running_gateway(answers={"stream": deque([gone])}) as gateway,
+        running_runner(gateway, volume, cli) as runner,
+    ):
+        assert await runner.exit_code() == 3
     assert "the run is not current" in runner.said
 
 
 async def test_another_protocol_is_refused_in_words(volume: Volume, cli: Path) -> None:
-    async with running_gateway(welcome=welcome(protocol=2)) as gateway:
-        async with running_runner(gateway, volume, cli) as runner:
-            assert await runner.exit_code() == 3
+    async with (
+        running_gateway(welcome=welcome(protocol=2)) as gateway,
+        running_runner(gateway, volume, cli) as runner,
+    ):
+        assert await runner.exit_code() == 3
     assert "protocol" in runner.said
 
 
 async def test_an_agent_type_without_driver_is_refused_in_words(volume: Volume, cli: Path) -> None:
     other = {"AGENT_TYPE": "codex"}
-    async with running_gateway() as gateway:
-        async with running_runner(gateway, volume, cli, environment=other) as runner:
-            assert await runner.exit_code() == 2
+    async with (
+        running_gateway() as gateway,
+        running_runner(gateway, volume, cli, environment=other) as runner,
+    ):
+        assert await runner.exit_code() == 2
     assert "'codex' is not supported by this image" in runner.said
 
 
@@ -432,18 +439,21 @@ async def test_a_missing_cli_fails_the_turn_with_its_cause(volume: Volume, tmp_p
 
 
 async def test_one_runner_at_a_time_uses_a_volume(volume: Volume, cli: Path) -> None:
-    async with running_gateway() as first_gateway, running_gateway() as second_gateway:
-        async with running_runner(first_gateway, volume, cli) as first:
-            await first_gateway.ready()
-            async with running_runner(second_gateway, volume, cli) as second:
-                await until(lambda: "waiting for" in second.said, "the second to wait")
-                assert len(second_gateway.hellos) == 1
-                assert second_gateway.streams == []
-                first.kill()
-                await second_gateway.ready()
-                second_gateway.order(turn("t1", "hi"))
-                result = await second_gateway.result_of("t1")
-                assert second.said.count("waiting for") == 1
+    async with (
+        running_gateway() as first_gateway,
+        running_gateway() as second_gateway,
+        running_runner(first_gateway, volume, cli) as first,
+    ):
+        await first_gateway.ready()
+        async with running_runner(second_gateway, volume, cli) as second:
+            await until(lambda: "waiting for" in second.said, "the second to wait")
+            assert len(second_gateway.hellos) == 1
+            assert second_gateway.streams == []
+            first.kill()
+            await second_gateway.ready()
+            second_gateway.order(turn("t1", "hi"))
+            result = await second_gateway.result_of("t1")
+            assert second.said.count("waiting for") == 1
     assert result.text == "1: hi"
 
 
@@ -462,15 +472,17 @@ async def test_operator_files_replace_what_an_agent_left(volume: Volume, cli: Pa
     deploy = Skill(name="deploy", files=(SkillFile(path="SKILL.md", content="how"),))
     evil = Skill(name="../evil", files=(SkillFile(path="SKILL.md", content="x"),))
     given = welcome(instructions="Be brief.", skills=(deploy, evil))
-    async with running_gateway(welcome=given) as gateway:
-        async with running_runner(gateway, volume, cli) as runner:
-            await gateway.ready()
+    async with (
+        running_gateway(welcome=given) as gateway,
+        running_runner(gateway, volume, cli) as runner,
+    ):
+        await gateway.ready()
     assert "skill '../evil' is left out" in runner.said
     assert (outside / "SKILL.md").read_text() == "mine"
     assert (config / "CLAUDE.md").read_text() == "Be brief."
     assert not (config / "skills").is_symlink()
     assert (config / "skills" / "deploy" / "SKILL.md").read_text() == "how"
-    assert os.listdir(config / "skills") == ["deploy"]
+    assert [path.name for path in (config / "skills").iterdir()] == ["deploy"]
     assert not (config / "settings.local.json").exists()
     assert not (config / "plugins").exists()
     assert (config / "projects" / "p" / "memory.md").read_text() == "kept"

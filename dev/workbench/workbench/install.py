@@ -114,6 +114,25 @@ def _values(settings: Settings, names: Names) -> dict[str, Any]:
     return values
 
 
+def _logs_of_unready(cluster: Cluster, names: Names) -> list[str]:
+    """The last words of every container that is not ready."""
+    pods = json.loads(cluster.kubectl("get", "pods", "-n", names.namespace, "-o", "json"))["items"]
+    unready = [
+        pod["metadata"]["name"]
+        for pod in pods
+        if not all(c["ready"] for c in pod["status"].get("containerStatuses", [{"ready": False}]))
+    ]
+    words = []
+    for name in unready:
+        for which in ((), ("--previous",)):
+            try:
+                log = cluster.kubectl("logs", name, "-n", names.namespace, "--tail=15", *which)
+            except WorkbenchError:
+                continue
+            words += ["", f"$ kubectl logs {name} {' '.join(which)}".rstrip(), log]
+    return words
+
+
 @contextmanager
 def _explained(cluster: Cluster, names: Names) -> Iterator[None]:
     """Adds to a failed installation what its pods say."""
@@ -124,7 +143,8 @@ def _explained(cluster: Cluster, names: Names) -> Iterator[None]:
         events = cluster.kubectl(
             "get", "events", "-n", names.namespace, "--sort-by=.lastTimestamp"
         ).splitlines()[-15:]
-        detail = "\n".join([error.detail, "", pods, *events])
+        logs = _logs_of_unready(cluster, names)
+        detail = "\n".join([error.detail, "", pods, *events, *logs])
         raise WorkbenchError(
             error.cause, f"look at its pods: kubectl -n {names.namespace} describe pods", detail
         ) from error

@@ -36,6 +36,13 @@ POD_UID = f"{SESSION}-r1-abcde-uid"
 HELLO = {"protocol": 1, "agentType": "claude-code", "cliVersion": "2.1"}
 
 
+def _no_network(_request: httpx.Request) -> httpx.Response:
+    raise AssertionError("this test calls no model")
+
+
+NO_NETWORK = httpx.MockTransport(_no_network)
+
+
 @dataclass
 class Harness:
     """A gateway's collaborators, for tests to look at and to change before `app` is asked for."""
@@ -113,7 +120,7 @@ async def client_of(app: FastAPI, token: str | None = TOKEN) -> AsyncIterator[ht
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=True)
     async with httpx.AsyncClient(
-        transport=transport, base_url="http://gateway", headers=headers
+        transport=transport, base_url="http://gateway", headers=headers, trust_env=False
     ) as client:
         yield client
 

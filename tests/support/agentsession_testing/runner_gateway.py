@@ -72,6 +72,7 @@ class RunnerGateway:
     results: list[tuple[str, TurnResult]] = field(default_factory=list)
     raw_events: list[bytes] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
+    model_tokens: list[tuple[str, str]] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     byes: int = 0
     streams: list[asyncio.StreamWriter] = field(default_factory=list)
@@ -220,6 +221,7 @@ class RunnerGateway:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
+        self.model_tokens.append((headers.get("x-api-key", ""), headers.get("authorization", "")))
         target = urlsplit(self.model_url)
         up_reader, up_writer = await asyncio.open_connection(target.hostname, target.port)
         kept = [

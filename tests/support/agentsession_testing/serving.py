@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import uvicorn
 
 
@@ -23,6 +25,12 @@ async def until(
                 await asyncio.sleep(0.01)
     except TimeoutError:
         raise AssertionError(f"after {seconds} s still not: {what}") from None
+
+
+def plain_client(**settings: Any) -> httpx.AsyncClient:
+    """A client for plain HTTP, directly: no proxy of the environment, no certificates to load."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return httpx.AsyncClient(trust_env=False, verify=context, **settings)
 
 
 def port_of(server: uvicorn.Server) -> int:

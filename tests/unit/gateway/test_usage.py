@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -29,7 +30,7 @@ TOTAL = Tokens(input=10, output=55, cache_read=1000, cache_write=100)
 def test_a_stream_counts_the_same_however_it_is_cut(cuts: list[int]) -> None:
     meter = StreamMeter()
     edges = [0, *sorted(cuts), len(STREAM)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         meter.feed(STREAM[start:end])
     assert (meter.tokens, meter.finished, meter.error_status) == (TOTAL, True, None)
 

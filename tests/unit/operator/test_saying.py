@@ -76,28 +76,30 @@ def test_merge_patch_turns_one_into_the_other(before: Any, after: Any) -> None:
 
 def test_equal_statuses_are_no_write() -> None:
     status = plan(make_world()).status
-    assert write_delay(status, status, NOW, 0) is None
+    assert write_delay(status, status, NOW, 0, NOW) is None
 
 
 def test_activity_alone_is_never_a_write() -> None:
     first = plan(make_live_world()).status
     later = plan(make_live_world(mailbox=replace(EMPTY, run=make_run(), last_activity=NOW + 5)))
     assert later.status.last_activity_time != first.last_activity_time
-    assert write_delay(first, later.status, NOW, 0) is None
+    assert write_delay(first, later.status, NOW, 0, NOW) is None
 
 
 def test_an_answer_is_written_at_once_but_not_twice_a_second() -> None:
     before = plan(make_live_world()).status
     answered = plan(make_live_world(mailbox=replace(EMPTY, run=make_run(), last=LAST))).status
-    assert write_delay(before, answered, NOW, NOW - 60) == 0
-    assert write_delay(before, answered, NOW, NOW - 0.25) == pytest.approx(0.75)
+    assert write_delay(before, answered, NOW, NOW - 60, NOW) == 0
+    assert write_delay(before, answered, NOW, NOW - 0.25, NOW) == pytest.approx(0.75)
 
 
 def test_a_passing_phase_waits_for_the_next_one() -> None:
     idle = AgentSessionStatus(phase=Phase.IDLE)
     working = AgentSessionStatus(phase=Phase.WORKING)
-    assert write_delay(idle, working, NOW, NOW - 60) == 1.0
-    assert write_delay(AgentSessionStatus(), working, NOW, 0) == 0
+    assert write_delay(idle, working, NOW, NOW - 60, NOW) == 1.0
+    assert write_delay(idle, working, NOW, NOW - 60, NOW - 0.75) == 0.25
+    assert write_delay(idle, working, NOW, NOW - 60, NOW - 1) == 0
+    assert write_delay(AgentSessionStatus(), working, NOW, 0, NOW) == 0
 
 
 @given(st.text(max_size=3000), st.integers(min_value=0, max_value=REPLY_BYTES))

@@ -1,0 +1,227 @@
+"""The gateway as a process of its own: configuration, a whole turn, logs, metrics, stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from agentsession_core.api import LaunchType
+from agentsession_core.mailbox.store import MailboxStore
+from agentsession_testing.gateway import (
+    HELLO,
+    RUN,
+    SESSION,
+    SESSION_UID,
+    TOKEN,
+    USER,
+    stream_events,
+)
+from agentsession_testing.kube_api import KubeApi, write_kubeconfig
+from agentsession_testing.model_api import START, ModelApi
+from agentsession_testing.serving import plain_client, plain_server, serving, until
+from agentsession_testing.valkey import Valkey
+
+KEY = "sk-ant-the-real-key"
+MESSAGES = "/v1/model/anthropic/v1/messages"
+CALL = {"model": "claude-x", "messages": []}
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@dataclass
+class Gateway:
+    """A running process."""
+
+    process: asyncio.subprocess.Process
+    port: int
+    metrics_port: int
+
+    def client(self) -> httpx.AsyncClient:
+        return plain_client(
+            base_url=f"http://127.0.0.1:{self.port}",
+            headers={"authorization": f"Bearer {TOKEN}"},
+            timeout=20,
+        )
+
+    async def ready(self) -> bool:
+        if self.process.returncode is not None:
+            raise AssertionError((await self.logs())[-3:])
+        try:
+            async with self.client() as client:
+                return (await client.get("/readyz")).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    async def stop(self) -> int:
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+        return await asyncio.wait_for(self.process.wait(), 20)
+
+    async def logs(self) -> list[str]:
+        assert self.process.stdout is not None
+        return (await self.process.stdout.read()).decode().splitlines()
+
+
+@pytest.fixture
+def model() -> ModelApi:
+    return ModelApi()
+
+
+@pytest.fixture
+async def gateway(
+    store: MailboxStore, valkey: Valkey, tmp_path: Path, model: ModelApi
+) -> AsyncIterator[Gateway]:
+    kube_api = KubeApi()
+    kube_api.cluster.add_session(SESSION, SESSION_UID, {"user": {"id": USER}})
+    kube_api.cluster.add_run(SESSION, SESSION_UID, 1, TOKEN)
+    await store.begin_run(
+        USER, run=RUN, expected="", session_uid=SESSION_UID, launch=LaunchType.COLD
+    )
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "anthropic-api-key").write_text(KEY, encoding="utf-8")
+    async with serving(plain_server(kube_api)) as kube, serving(plain_server(model)) as upstream:
+        settings = {
+            "redis": {"url": valkey.url},
+            "gateway": {
+                "port": free_port(),
+                "metricsPort": free_port(),
+                "models": {"anthropic": {"baseURL": upstream}},
+            },
+        }
+        kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", kube)
+        async with started(tmp_path, settings, kubeconfig) as gateway:
+            await until(gateway.ready, "the gateway is ready", 60)
+            yield gateway
+            model.hold.set()
+            model.last.set()
+
+
+@asynccontextmanager
+async def started(
+    folder: Path, settings: dict[str, Any], kubeconfig: Path | None
+) -> AsyncIterator[Gateway]:
+    config = folder / "config.yaml"
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    environment["KUBECONFIG"] = str(kubeconfig) if kubeconfig else ""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agentsession_gateway", "--host", "127.0.0.1"),
+        *("--config", str(config), "--secrets", str(folder / "secrets")),
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    ports = settings.get("gateway", {})
+    gateway = Gateway(process, ports.get("port", 0), ports.get("metricsPort", 0))
+    try:
+        yield gateway
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def test_a_turn_from_hello_to_the_metrics(
+    gateway: Gateway, store: MailboxStore, model: ModelApi
+) -> None:
+    async with gateway.client() as client, plain_client() as anyone:
+        assert (await client.post("/v1/runner/hello", json=HELLO)).json()["run"] == RUN
+        await store.ingest_prompt(
+            USER, uid=SESSION_UID, generation=1, sha256="s", text="Hi", known_sha256=None
+        )
+        async with client.stream("GET", "/v1/runner/stream") as response:
+            turn = await asyncio.wait_for(anext(stream_events(response)), 10)
+            assert turn.data["messages"][0]["text"] == "Hi"
+            assert (await client.post(MESSAGES, json=CALL)).status_code == 200
+            result = {"outcome": "Succeeded", "text": "Hello"}
+            path = f"/v1/runner/turns/{turn.data['turn']}/result"
+            assert (await client.post(path, json=result)).json() == {"committed": True}
+            metrics = await anyone.get(f"http://127.0.0.1:{gateway.metrics_port}/metrics")
+            for line in (
+                "agentsession_gateway_streams 1.0",
+                'agentsession_gateway_turns_total{outcome="Succeeded"} 1.0',
+                'agentsession_gateway_model_calls_total{status="2xx"} 1.0',
+                'agentsession_gateway_model_tokens_total{kind="cache_read"} 1000.0',
+                "process_resident_memory_bytes",
+            ):
+                assert line in metrics.text
+            gateway.process.send_signal(signal.SIGTERM)
+            # The stream ends by itself: the runner goes to another replica.
+            with pytest.raises(StopAsyncIteration):
+                await asyncio.wait_for(anext(stream_events(response)), 10)
+    assert await gateway.stop() == 0
+    assert model.seen[0].headers["x-api-key"] == KEY
+    lines = await gateway.logs()
+    events = [json.loads(line) for line in lines]
+    assert {"hello", "model_call"} <= {event["event"] for event in events}
+    assert {event["service"] for event in events} == {"gateway"}
+    assert not [line for line in lines if KEY in line or TOKEN in line]
+
+
+async def test_a_running_model_call_is_finished_when_told_to_stop(
+    gateway: Gateway, store: MailboxStore, model: ModelApi
+) -> None:
+    model.answer = model.stream
+    async with gateway.client() as client:
+        await client.post("/v1/runner/hello", json=HELLO)
+        await store.ingest_prompt(
+            USER, uid=SESSION_UID, generation=1, sha256="s", text="Hi", known_sha256=None
+        )
+        await store.begin_turn(
+            USER, run=RUN, pod_uid=f"{SESSION}-r1-abcde-uid", turn="t", timeout_seconds=60
+        )
+        async with client.stream("POST", MESSAGES, json=CALL) as answer:
+            chunks = answer.aiter_raw()
+            assert (await anext(chunks)).startswith(START)
+            gateway.process.send_signal(signal.SIGTERM)
+
+            async def refused() -> bool:
+                return not await gateway.ready()
+
+            await until(refused, "no new connection is taken")
+            model.hold.set()
+            model.last.set()
+            assert b"message_stop" in b"".join([chunk async for chunk in chunks])
+    assert await gateway.stop() == 0
+    assert (await store.state(USER)).usage.output_tokens == 7
+
+
+@pytest.mark.parametrize(
+    ("settings", "kubeconfig", "named"),
+    [
+        ({"gatway": {}}, True, "gatway"),
+        ({"gateway": {"port": 0}}, True, "gateway.port"),
+        ({"gateway": {"metricsPort": 19090}}, False, "KUBECONFIG"),
+    ],
+)
+async def test_says_what_is_wrong_and_exits(
+    tmp_path: Path, settings: dict[str, Any], kubeconfig: bool, named: str
+) -> None:
+    if "gateway" in settings and not kubeconfig:
+        settings["gateway"]["metricsPort"] = free_port()
+    path = write_kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:9") if kubeconfig else None
+    async with started(tmp_path, settings, path) as gateway:
+        assert await asyncio.wait_for(gateway.process.wait(), 60) == 1
+        lines = await gateway.logs()
+    assert named in lines[-1]
+    assert "Traceback" not in "\n".join(lines)
