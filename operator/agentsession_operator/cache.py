@@ -44,7 +44,7 @@ class Cache:
         self._sessions: dict[Key, AgentSession] = {}
         self._templates: dict[Key, AgentSessionTemplate] = {}
         self._mailboxes: dict[str, set[Key]] = {}
-        self._gone: dict[Key, dict[str, str]] = {}
+        self._gone: dict[str, dict[str, Key]] = {}
         self.jobs: Shelf[JobView] = Shelf()
         self.pods: Shelf[PodView] = Shelf()
         self.claims: Shelf[ClaimView] = Shelf()
@@ -64,23 +64,35 @@ class Cache:
         self._mailboxes.setdefault(session.mailbox, set()).add(key)
 
     def drop_session(self, key: Key) -> None:
-        """Forgets the session but for what its clean-up needs (`take_gone`)."""
+        """Forgets the session but for what its clean-up needs (`gone`)."""
         session = self._sessions.pop(key, None)
         if session is None:
             return
-        self._gone.setdefault(key, {})[session.metadata.uid] = session.mailbox
+        self._gone.setdefault(session.mailbox, {})[session.metadata.uid] = key
         holders = self._mailboxes.get(session.mailbox, set())
         holders.discard(key)
         if not holders:
             self._mailboxes.pop(session.mailbox, None)
 
-    def take_gone(self, key: Key) -> dict[str, str]:
-        """Uid → mailbox of sessions of this name that are gone; each is answered once."""
-        return self._gone.pop(key, {})
+    def gone(self, key: Key, mailbox: str | None) -> list[tuple[str, str]]:
+        """(mailbox, uid) of deleted sessions that had this name or this mailbox.
 
-    def put_back_gone(self, key: Key, gone: dict[str, str]) -> None:
-        """Undoes `take_gone` for clean-ups that failed."""
-        self._gone.setdefault(key, {}).update(gone)
+        They stay here until `forget_gone`: whoever takes the mailbox over has to wait for its
+        clean-up, or it would answer with what its predecessor left.
+        """
+        return [
+            (box, uid)
+            for box, sessions in self._gone.items()
+            for uid, gone_key in sessions.items()
+            if box == mailbox or gone_key == key
+        ]
+
+    def forget_gone(self, mailbox: str, uid: str) -> None:
+        """The deleted session's mailbox has been cleaned up."""
+        sessions = self._gone.get(mailbox, {})
+        sessions.pop(uid, None)
+        if not sessions:
+            self._gone.pop(mailbox, None)
 
     def sessions_of_mailbox(self, mailbox: str) -> tuple[Key, ...]:
         return tuple(self._mailboxes.get(mailbox, ()))

@@ -29,7 +29,7 @@ class Handlers:
         """An AgentSession appeared, changed or went."""
         key = _own_key(body)
         if deleted:
-            self._cache.drop_session(key)
+            self.forget_session(key)
         else:
             try:
                 self._cache.put_session(key, AgentSession.from_api(body))
@@ -37,6 +37,14 @@ class Handlers:
                 log.error("session not understood", session=str(key), error=str(error))
                 return
         self._queue.add(key)
+
+    def forget_session(self, key: Key) -> None:
+        """A session is gone: it is cleaned up, and whoever waited for its mailbox may have it."""
+        session = self._cache.session(key)
+        self._cache.drop_session(key)
+        self._queue.add(key)
+        for heir in self._cache.sessions_of_mailbox(session.mailbox) if session else ():
+            self._queue.add(heir)
 
     def template(self, body: Body, *, deleted: bool) -> None:
         """A template appeared, changed or went: its sessions are looked at."""

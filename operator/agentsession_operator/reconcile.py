@@ -59,8 +59,8 @@ class Reconciler:
     async def __call__(self, key: Key) -> float | None:
         """Looks at the session; answers in how many seconds to look again. Raises ClusterError,
         redis.RedisError."""
-        await self._clean_up(key)
         session = self._cache.session(key)
+        await self._clean_up(key, session.mailbox if session else None)
         if session is None:
             self._last_write.pop(key, None)
             self._changed_since.pop(key, None)
@@ -80,17 +80,12 @@ class Reconciler:
             waits.append(INTERVAL)
         return min(waits, default=None)
 
-    async def _clean_up(self, key: Key) -> None:
-        """Removes the mailboxes of deleted sessions of this name."""
-        gone = self._cache.take_gone(key)
-        try:
-            for uid, mailbox in list(gone.items()):
-                purged = await self._store.purge(mailbox, session_uid=uid)
-                log.info("session gone", session=str(key), mailbox_purged=purged)
-                del gone[uid]
-        finally:
-            if gone:
-                self._cache.put_back_gone(key, gone)
+    async def _clean_up(self, key: Key, mailbox: str | None) -> None:
+        """Removes the mailboxes of deleted sessions before anyone takes them over."""
+        for box, uid in self._cache.gone(key, mailbox):
+            purged = await self._store.purge(box, session_uid=uid)
+            log.info("session gone", session=str(key), mailbox_purged=purged)
+            self._cache.forget_gone(box, uid)
 
     async def _read_mailbox(self, key: Key, session: AgentSession) -> MailboxState:
         """The mailbox, after a changed `spec.prompt` went in."""

@@ -90,8 +90,7 @@ class Sweep:
             present = {Key(namespace, body["metadata"]["name"]) for body in listed}
             for key in self._cache.sessions():
                 if key.namespace == namespace and key not in present:
-                    self._cache.drop_session(key)
-                    self._queue.add(key)
+                    self._handlers.forget_session(key)
             await self._compare_children(namespace)
 
     async def _compare_children(self, namespace: str) -> None:

@@ -58,6 +58,8 @@ def test_get_shows_the_columns_of_the_design(product: Product, new_name: NewName
     assert shown["POD"].startswith(f"{name}-r1-")
     assert shown["TURNS"] == "1"
     assert int(shown["TOKENS"]) > 0
+    assert float(shown["COST"]) > 0
+    assert shown["LAUNCH"] == "cold"
     assert product.kubectl("get", "ags", name) == product.kubectl("get", "agentsessions", name)
     assert name in product.kubectl("get", "agents")
 
@@ -118,9 +120,9 @@ def test_suspended_session_resumes_conversation_and_files(
     asleep = product.wait_phase(name, "Suspended")
     assert condition(asleep, "Suspended")["reason"] == "Idle"
     assert "podName" not in asleep["status"]
-    assert all(pod.status.phase == "Succeeded" for pod in product.pods(name))
-    job = product.batch.read_namespaced_job_status(f"{name}-r1", product.names.sessions_namespace)
-    assert not job.status.failed
+    # By itself: the Job completes, which a deleted or killed one never does.
+    product.kubectl("wait", "--for=condition=Complete", f"job/{name}-r1", "--timeout=20s")
+    assert [pod.status.phase for pod in product.pods(name)] == ["Succeeded"]
     product.kubectl("get", "pvc", f"{name}-workspace")
 
     second = product.answer(product.patch(name, prompt="run: cat kept.txt"))

@@ -352,6 +352,30 @@ async def test_a_large_body_under_the_limit(harness: Harness, api: ModelApi) -> 
     assert json.loads(api.seen[0].body) == large
 
 
+async def test_one_sessions_bodies_do_not_fill_the_process(harness: Harness, api: ModelApi) -> None:
+    async def held(_request: Request) -> Response:
+        await api.hold.wait()
+        return Response()
+
+    api.answer = held
+    harness.upstream.timeout = httpx.Timeout(60)
+    await harness.begin_turn()
+    large = json.dumps({**CALL, "x": "x" * 30_000_000})
+    async with gateway(harness) as client:
+        first = asyncio.create_task(client.post(MESSAGES, content=large))
+        await until(lambda: len(api.seen) == 1, "the first call is at the upstream", 30)
+        second = await client.post(MESSAGES, content=large)
+        assert (second.status_code, error_of(second)) == (429, "rate_limit_error")
+        assert (await client.post("/v1/runner/bye")).status_code == 200
+        api.hold.set()
+        assert (await first).status_code == 200
+        api.answer = None
+        assert (await client.post(MESSAGES, content=large)).status_code == 200
+    assert json.loads(api.seen[-1].body)["x"] == "x" * 30_000_000
+    assert api.seen[-1].headers["content-length"] == str(len(large))
+    assert "transfer-encoding" not in api.seen[-1].headers
+
+
 async def test_models_of_the_template(harness: Harness, api: ModelApi) -> None:
     harness.cluster.put(
         Resource.TEMPLATE, "default", {"metadata": {"name": "default"}, "spec": {"models": ["m1"]}}

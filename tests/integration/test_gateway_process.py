@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,19 +30,12 @@ from agentsession_testing.gateway import (
 )
 from agentsession_testing.kube_api import KubeApi, write_kubeconfig
 from agentsession_testing.model_api import START, ModelApi
-from agentsession_testing.serving import plain_client, plain_server, serving, until
+from agentsession_testing.serving import free_port, plain_client, plain_server, serving, until
 from agentsession_testing.valkey import Valkey
 
 KEY = "sk-ant-the-real-key"
 MESSAGES = "/v1/model/anthropic/v1/messages"
 CALL = {"model": "claude-x", "messages": []}
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -150,7 +142,8 @@ async def test_a_turn_from_hello_to_the_metrics(
             USER, uid=SESSION_UID, generation=1, sha256="s", text="Hi", known_sha256=None
         )
         async with client.stream("GET", "/v1/runner/stream") as response:
-            turn = await asyncio.wait_for(anext(stream_events(response)), 10)
+            events = stream_events(response)
+            turn = await asyncio.wait_for(anext(events), 10)
             assert turn.data["messages"][0]["text"] == "Hi"
             assert (await client.post(MESSAGES, json=CALL)).status_code == 200
             result = {"outcome": "Succeeded", "text": "Hello"}
@@ -168,7 +161,7 @@ async def test_a_turn_from_hello_to_the_metrics(
             gateway.process.send_signal(signal.SIGTERM)
             # The stream ends by itself: the runner goes to another replica.
             with pytest.raises(StopAsyncIteration):
-                await asyncio.wait_for(anext(stream_events(response)), 10)
+                await asyncio.wait_for(anext(events), 10)
     assert await gateway.stop() == 0
     assert model.seen[0].headers["x-api-key"] == KEY
     lines = await gateway.logs()

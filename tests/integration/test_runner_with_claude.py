@@ -227,6 +227,7 @@ async def test_a_killed_cli_fails_its_turn_and_the_next_one_resumes(
         os.kill(run.cli_pids[0], signal.SIGKILL)
         died = await run.gateway.result_of("t2")
         after = await run.ask("t3", "and now")
+    assert died.error is not None
     assert (died.outcome, died.error.code) == ("Failed", "agent_exited")
     assert after.text == "3: and now"
     assert after.agent_session_id == died.agent_session_id
@@ -325,14 +326,14 @@ async def test_a_prompt_is_never_a_command(
     async with running(volume, claude_binary, model, given) as run:
         first = await run.ask("t1", "hello")
         result = await run.ask("t2", prompt)
-    assert result.text.strip() == f"2: {' ' if prompt.startswith('/') else ''}{prompt}"
+    assert result.text == f"2: {prompt}"
     assert result.agent_session_id == first.agent_session_id
 
 
 async def test_long_and_wide_prompts_arrive_whole(
     volume: Volume, claude_binary: Path, model: str
 ) -> None:
-    prompt = "RUN: echo ok #" + "🙂" * 50_000 + "\n" + "x" * 50_000
+    prompt = "RUN: echo ok\n" + "🙂" * 50_000 + "x" * 50_000
     async with running(volume, claude_binary, model) as run:
         result = await run.ask("t1", prompt)
     assert result.text == "It printed: ok"

@@ -13,6 +13,8 @@ from workbench.install import install_release, uninstall_release
 from workbench.settings import Settings
 
 # Short enough for a test to wait for, long enough not to race with the test itself.
+# The model that Claude Code asks for by itself; any price will do.
+MODEL = "claude-opus-5-5"
 OPERATOR_VALUES = {"backoffBaseSeconds": 1, "backoffLimitSeconds": 5, "sweepSeconds": 5}
 
 
@@ -33,8 +35,11 @@ def run_tests(
             }
         ),
     }
+    # A path among the arguments is a choice of tests; everything else is an option.
+    chosen = any(argument.startswith("tests/") for argument in arguments)
+    folders = [] if chosen else ["tests/integration", "tests/e2e"]
     run(
-        [sys.executable, "-m", "pytest", "tests/integration", "tests/e2e", *arguments],
+        [sys.executable, "-m", "pytest", *folders, *arguments],
         env=environment,
         show=True,
         next_step=f"the release stays for you to look at: kubectl -n {names.namespace} get pods",
@@ -50,4 +55,9 @@ def run_tests(
 
 
 def _test_values() -> dict[str, object]:
-    return {"modelServer": {"enabled": True}, "operator": {"settings": OPERATOR_VALUES}}
+    price = {"input": "5", "output": "25", "cacheRead": "0.5", "cacheWrite": "6.25"}
+    return {
+        "modelServer": {"enabled": True},
+        "operator": {"settings": OPERATOR_VALUES},
+        "gateway": {"models": {"prices": {MODEL: price}}},
+    }

@@ -156,6 +156,21 @@ class Product:
         )
         return [event.reason for event in ordered]
 
+    def wait_event(self, name: str, reason: str, seconds: float = 15.0) -> None:
+        """Waits until the session has an Event with this reason; Events come after the status."""
+        stream = watch.Watch().stream(
+            self.core.list_namespaced_event,
+            self.names.sessions_namespace,
+            field_selector=f"involvedObject.kind=AgentSession,involvedObject.name={name}",
+            timeout_seconds=int(seconds),
+        )
+        seen = []
+        for event in stream:
+            seen.append(event["object"].reason)
+            if reason in seen:
+                return
+        raise AssertionError(f"{name}: no Event {reason} within {seconds:.0f} s; seen: {seen}")
+
     def pods(self, name: str) -> list[Any]:
         """The session's pods."""
         found: list[Any] = self.core.list_namespaced_pod(
@@ -228,6 +243,10 @@ class ModelServer:
         """Makes the next `count` main requests fail."""
         body = {"count": count, "fail": effect, "kind": "main"}
         self._http.post("/_control/fail", json=body).raise_for_status()
+
+    def mend(self) -> None:
+        """Ends the failures."""
+        self._http.delete("/_control/fail").raise_for_status()
 
 
 def condition(body: Body, kind: str) -> Body:

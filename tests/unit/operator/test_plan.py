@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -381,7 +382,7 @@ class TestSettingsThatCannotBeCarriedOut:
             ({"agent": {"type": "droid"}}, Reason.AGENT_TYPE_UNAVAILABLE),
         ],
     )
-    def test_are_refused_with_a_reason(self, spec: dict[str, object], expected: Reason) -> None:
+    def test_are_refused_with_a_reason(self, spec: dict[str, Any], expected: Reason) -> None:
         world = make_world(make_session(**spec), mailbox=WAITING)
         assert plan(world).actions == ()
         assert reason(world, "Accepted") is expected

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pytest
+
+from agentsession_runner.conversation import (
+    ATTEMPT_NOTE,
+    Session,
+    choose_session,
+    compose_prompt,
+)
+from agentsession_runner.orders import Message
+from agentsession_runner.workspace import StoredSession, is_session_id, parse_session
+
+OLD = "11111111-1111-4111-8111-111111111111"
+NEW = "22222222-2222-4222-8222-222222222222"
+
+
+@pytest.mark.parametrize(
+    ("known", "stored", "saved", "expected"),
+    [
+        # Nothing is known anywhere: a new session.
+        (None, None, False, Session(3, NEW)),
+        # The gateway's word, and the file is there.
+        (OLD, None, True, Session(3, OLD)),
+        (OLD, StoredSession(3, OLD, 2), True, Session(3, OLD, 2)),
+        # The volume stands in for a gateway that knows nothing.
+        (None, StoredSession(3, OLD, 2), True, Session(3, OLD, 2)),
+        # Another conversation's record does not count.
+        (None, StoredSession(2, OLD, 2), True, Session(3, NEW)),
+        (OLD, StoredSession(2, NEW, 2), True, Session(3, OLD)),
+        # Announced, but cut off before its first word was saved: the same id, nothing lost.
+        (OLD, StoredSession(3, OLD, 0), False, Session(3, OLD)),
+        # Answered before, and the file is gone: lost.
+        (OLD, StoredSession(3, OLD, 1), False, Session(3, NEW, lost=True)),
+        (None, StoredSession(3, OLD, 1), False, Session(3, NEW, lost=True)),
+        # The whole volume is another one: lost.
+        (OLD, None, False, Session(3, NEW, lost=True)),
+        # An id that is none is nobody's.
+        ("--resume", None, True, Session(3, NEW)),
+    ],
+)
+def test_choosing_a_session(
+    known: str | None, stored: StoredSession | None, saved: bool, expected: Session
+) -> None:
+    assert choose_session(3, known, stored, lambda _: saved, lambda: NEW) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "null",
+        "[]",
+        "{",
+        "[" * 100_000,
+        f'{{"conversation": "0", "agentSessionID": "{OLD}"}}',
+        f'{{"conversation": -1, "agentSessionID": "{OLD}"}}',
+        f'{{"conversation": true, "agentSessionID": "{OLD}"}}',
+        '{"conversation": 0, "agentSessionID": "../../etc/passwd"}',
+        '{"conversation": 0, "agentSessionID": "--help"}',
+        f'{{"conversation": 0, "agentSessionID": "{OLD}", "answered": "1"}}',
+        f'{{"conversation": 0, "agentSessionID": "{OLD.upper()}x"}}',
+    ],
+)
+def test_a_record_that_makes_no_sense_is_none(text: str) -> None:
+    assert parse_session(text) is None
+
+
+def test_a_record() -> None:
+    text = f'{{"conversation": 4, "agentSessionID": "{OLD}"}}'
+    assert parse_session(text) == StoredSession(4, OLD, 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(OLD, True), (OLD.replace("-", ""), False), (f"{{{OLD}}}", False), ("", False), (7, False)],
+)
+def test_session_ids(value: object, expected: bool) -> None:
+    assert is_session_id(value) is expected
+
+
+def test_prompts() -> None:
+    one, two = Message("a", "one"), Message("b", "two", ("x.txt", "y.txt"))
+    assert compose_prompt([one], 1) == "one"
+    assert compose_prompt([one, two], 1) == "one\n\ntwo\n\nFiles: x.txt, y.txt"
+    assert compose_prompt([one], 2) == f"{ATTEMPT_NOTE}\n\none"
