@@ -25,8 +25,10 @@ async def connect(user_agent: str) -> AsyncIterator[ApiClient]:
     # Python 3.13 checks certificates more strictly than many clusters' own authorities comply with.
     configuration.disable_strict_ssl_verification = True
     try:
-        if os.environ.get("KUBECONFIG"):
-            await config.load_kube_config(client_configuration=configuration)
+        kubeconfig = os.environ.get("KUBECONFIG")
+        if kubeconfig:
+            # Named, since the library reads the variable only once, when it is imported.
+            await config.load_kube_config(kubeconfig, client_configuration=configuration)
         else:
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     except (config.ConfigException, OSError) as error:

@@ -24,6 +24,7 @@ def configure(level: str, service: str) -> None:
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         _named(service),
+        _without_colour,
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -46,6 +47,14 @@ def configure(level: str, service: str) -> None:
     root.setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def _without_colour(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    # uvicorn's second copy of its message, for terminals.
+    event.pop("color_message", None)
+    return event
 
 
 def _named(service: str) -> structlog.typing.Processor:

@@ -90,10 +90,10 @@ class Reconciler:
     async def _read_mailbox(self, key: Key, session: AgentSession) -> MailboxState:
         """The mailbox, after a changed `spec.prompt` went in."""
         state = await self._store.state(session.mailbox)
+        if self._cache.mailbox_holder(session.mailbox) != key:
+            return state.as_seen_by_others()
         prompt = session.spec.prompt
-        if not prompt or self._cache.mailbox_holder(session.mailbox) != key:
-            return state
-        if session.metadata.deletion_timestamp is not None:
+        if not prompt or session.metadata.deletion_timestamp is not None:
             return state
         sha256 = hashlib.sha256(prompt.encode()).hexdigest()
         if state.prompt_hash == sha256 and state.session_uid == session.metadata.uid:

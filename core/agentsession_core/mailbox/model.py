@@ -98,6 +98,25 @@ class MailboxState:
     epoch: str | None
     now: float
 
+    def as_seen_by_others(self) -> MailboxState:
+        """What a session that does not hold the mailbox may know: the time, and nothing else."""
+        return MailboxState(
+            waiting=0,
+            closed=False,
+            session_uid=None,
+            conversation=1,
+            agent_session_id=None,
+            run=None,
+            turn=None,
+            last=None,
+            failure=None,
+            usage=UsageRecord(),
+            prompt_hash=None,
+            last_activity=None,
+            epoch=self.epoch,
+            now=self.now,
+        )
+
 
 class PromptAdmission(StrEnum):
     """What became of a spec.prompt: `FULL` and `OUTDATED` were not taken."""
