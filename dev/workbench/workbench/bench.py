@@ -84,8 +84,7 @@ class _Bench:
         return self._arrival(newest, marker) - start
 
     def _newest(self) -> int:
-        answer = self._http.get("/_control/requests", params={"kind": "main"}).json()
-        return max((record["seq"] for record in answer["requests"]), default=0)
+        return int(self._http.get("/_control/requests").json()["last"])
 
     def _arrival(self, after: int, marker: str) -> float:
         deadline = time.monotonic() + WAIT_SECONDS
@@ -94,7 +93,7 @@ class _Bench:
                 "/_control/requests", params={"after": after, "wait": WAIT_SECONDS, "kind": "main"}
             ).json()
             for record in answer["requests"]:
-                after = max(after, record["seq"])
+                after = max(after, record["sequence"])
                 if any(marker in text for text in record["user_texts"]):
                     return float(record["received_at"])
         raise WorkbenchError(
