@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from workbench.clusters import Cluster
 from workbench.commands import run
@@ -22,6 +23,8 @@ def run_tests(
     settings: Settings, cluster: Cluster, arguments: Sequence[str], reporter: Reporter
 ) -> None:
     """Installs a release for the tests, runs them, and removes it if they passed."""
+    # Tests never speak to a real model, whatever key is in the environment.
+    settings = replace(settings, model_key="")
     names = settings.test_names()
     with reporter.step(f"install test release {names.release}"):
         install_release(settings, cluster, names, reporter, _test_values())
