@@ -17,14 +17,16 @@ RUN --mount=type=secret,id=ca-bundle \
  && python3 -m venv /build/tools \
  && /build/tools/bin/pip install --no-cache-dir --no-compile --require-hashes -r /build/node.txt
 
-# `npm ci` refuses content that does not match the integrity hash in package-lock.json. The binary's
-# package is optional for npm (it depends on the processor), so its absence is no error there: run it.
+# `npm ci` leaves out content that does not match the integrity hash in package-lock.json. It does so
+# without an error, because the package is optional for it (which one depends on the processor).
 FROM npm AS claude-code-binary
 WORKDIR /build/claude-code
 COPY images/claude-code/package.json images/claude-code/package-lock.json ./
 RUN --mount=type=secret,id=ca-bundle \
     if [ -s /run/secrets/ca-bundle ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca-bundle; fi \
  && /build/tools/bin/npm ci --ignore-scripts --no-audit --no-fund --cache /tmp/npm \
+ && { ls node_modules/@anthropic-ai/claude-code-linux-*/claude > /dev/null 2>&1 \
+      || { echo "no Claude Code for this processor, or its content is not what package-lock.json says" >&2; exit 1; }; } \
  && mv node_modules/@anthropic-ai/claude-code-linux-*/claude /usr/local/bin/claude \
  && rm -rf node_modules /tmp/npm \
  && claude --version
@@ -32,7 +34,7 @@ RUN --mount=type=secret,id=ca-bundle \
 FROM ${BASE} AS agent
 RUN apt-get update \
  && apt-get install -y --no-install-recommends bash ca-certificates git python3 ripgrep \
- && rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb /var/log/* \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \
  && useradd --uid 1000 --user-group --create-home --home-dir /home/agent --shell /bin/bash agent \
  && install -d -o agent -g agent /workspace \
  # Found without PYTHONPATH, which the agent's own Python programs would inherit.

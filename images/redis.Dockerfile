@@ -4,7 +4,7 @@ FROM ${BASE}
 LABEL org.opencontainers.image.title="agentsession-redis"
 RUN apt-get update \
  && apt-get install -y --no-install-recommends valkey-server \
- && rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb /var/log/*
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
 USER 1000:1000
 WORKDIR /data
 CMD ["valkey-server"]

@@ -9,7 +9,7 @@ ARG BASE=debian:trixie-slim
 FROM ${BASE} AS python
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates python3 \
- && rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb /var/log/*
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
 
 # pip stays in this stage: it installs into a second environment that has none.
 FROM python AS tools
@@ -36,7 +36,7 @@ RUN --mount=type=secret,id=ca-bundle \
 FROM dependencies AS application
 WORKDIR /build/source
 COPY . .
-RUN /build/tools/bin/pip wheel --no-cache-dir --no-index --no-deps --no-build-isolation --wheel-dir /build/wheel . \
+RUN /build/tools/bin/hatchling build --target wheel --directory /build/wheel \
  && /build/tools/bin/pip --python /opt/agentsession/bin/python install \
         --no-cache-dir --no-compile --no-index --no-deps --root /build/root /build/wheel/*.whl \
  && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash \
@@ -45,6 +45,8 @@ RUN /build/tools/bin/pip wheel --no-cache-dir --no-index --no-deps --no-build-is
 FROM python
 LABEL org.opencontainers.image.title="agentsession-service" \
       org.opencontainers.image.licenses="Apache-2.0"
+# kopf asks for the user's name and fails where the uid has none.
+RUN useradd --uid 1000 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin agentsession
 COPY --from=dependencies /opt/agentsession /opt/agentsession
 COPY --from=application /build/root/opt/agentsession /opt/agentsession
 ENV PATH=/opt/agentsession/bin:/usr/local/bin:/usr/bin:/bin \

@@ -53,6 +53,10 @@ def serve(config: RunnerConfig, answer: Mapping[str, Any], report: Report) -> in
 
 
 async def _serve(config: RunnerConfig, welcome: Welcome, report: Report) -> int:
+    report(
+        f"run {welcome.run}, conversation {welcome.conversation}, "
+        f"{config.agent_type} {config.cli_version} {welcome.process_mode}"
+    )
     loop = asyncio.get_running_loop()
     processes = ProcessTable()
     if os.getpid() == 1:

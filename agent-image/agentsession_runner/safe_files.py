@@ -69,14 +69,15 @@ def read_small_file(name: str, parent: int) -> str | None:
         descriptor = os.open(name, READ_FLAGS, dir_fd=parent)
     except OSError:
         return None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > SMALL_FILE_BYTES:
             return None
-        try:
-            return file.read(SMALL_FILE_BYTES).decode()
-        except (OSError, UnicodeDecodeError):
-            return None
+        return os.read(descriptor, SMALL_FILE_BYTES).decode()
+    except (OSError, UnicodeDecodeError):
+        return None
+    finally:
+        os.close(descriptor)
 
 
 def replace_tree(name: str, files: Iterable[tuple[str, str]], parent: int) -> None:

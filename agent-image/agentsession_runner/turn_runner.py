@@ -123,10 +123,12 @@ class TurnRunner:
     async def _supervise(
         self, prompt: str, session_id: str, deadline: float
     ) -> tuple[AgentResult, StopReason | None]:
+        left = deadline - asyncio.get_running_loop().time()
+        if left <= 0:
+            return AgentResult("", "", None, session_id, None), "TimedOut"
         execution = asyncio.create_task(self._agent.execute(prompt, session_id))
         stopping = asyncio.create_task(self._stop.wait())
         try:
-            left = deadline - asyncio.get_running_loop().time()
             await asyncio.wait(
                 {execution, stopping}, timeout=left, return_when=asyncio.FIRST_COMPLETED
             )

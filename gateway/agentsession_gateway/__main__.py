@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import signal
 import sys
 import time
 import uuid
@@ -106,6 +107,8 @@ def main() -> None:
     except SettingsError as error:
         sys.exit(f"agentsession-gateway: {error}")
     logs.configure(settings.log_level, "gateway")
+    # uvicorn raises the signal that stopped it once more: a stop that was asked for is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     structlog.get_logger(__name__).info("starting", config=str(arguments.config))
     try:
         asyncio.run(serve(settings, SecretFiles(arguments.secrets), arguments.host))

@@ -23,7 +23,7 @@ REQUEST_HEADERS: Final = (
 )
 RESPONSE_HEADERS: Final = ("content-type", "request-id", "retry-after", "x-should-retry")
 # A body of nothing but brackets grows to many times its size when it is read.
-ELEMENTS_LIMIT: Final = 2_000_000
+ELEMENTS_LIMIT: Final = 1_000_000
 # Tools that the CLI itself carries out. Any other typed tool runs at the model's provider.
 _CLIENT_TOOLS: Final = ("bash_", "text_editor_", "computer_", "memory_", "tool_search_tool_")
 
@@ -52,9 +52,13 @@ def upstream_headers(headers: Mapping[str, str], credentials: Mapping[str, str])
     return merged
 
 
-def answer_headers(headers: Mapping[str, str]) -> dict[str, str]:
+def answer_headers(status: int, headers: Mapping[str, str]) -> dict[str, str]:
     """The upstream's headers for the caller."""
-    return {name: headers[name] for name in RESPONSE_HEADERS if name in headers}
+    allowed = {name: headers[name] for name in RESPONSE_HEADERS if name in headers}
+    if status == 401:
+        # The key is the gateway's: without this the CLI tries for minutes before anyone hears of it.
+        allowed["x-should-retry"] = "false"
+    return allowed
 
 
 def inspect_body(body: bytes, models: Sequence[str], network: Network) -> CallBody:

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from agentsession_gateway.cluster import ClusterUnavailableError
 from agentsession_gateway.deps import Deps
 from agentsession_gateway.health import HealthApi
+from agentsession_gateway.limits import BODIES_BYTES, SESSION_BODIES_BYTES, BodyBudget
 from agentsession_gateway.model_proxy import PREFIX, ModelProxy
 from agentsession_gateway.problems import ProblemError, problem_response, service_unavailable
 from agentsession_gateway.runner_api import RunnerApi
@@ -44,7 +45,9 @@ def create_app(deps: Deps) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
     )
-    runner, proxy, health = RunnerApi(deps), ModelProxy(deps), HealthApi(deps)
+    budget = BodyBudget(BODIES_BYTES, SESSION_BODIES_BYTES)
+    runner, proxy = RunnerApi(deps, budget), ModelProxy(deps, budget)
+    health = HealthApi(deps)
     app.add_api_route("/healthz", health.live, methods=["GET"])
     app.add_api_route("/readyz", health.ready, methods=["GET"])
     app.add_api_route("/v1/runner/hello", runner.hello, methods=["POST"])

@@ -12,20 +12,76 @@ from starlette.requests import ClientDisconnect, Request
 from agentsession_gateway.problems import ProblemError
 
 BODY_SECONDS: Final = 120.0
+BODIES_BYTES: Final = 128 * 1024 * 1024
+SESSION_BODIES_BYTES: Final = 40 * 1024 * 1024
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The request's body. Raises ProblemError 413 beyond `limit` bytes, 408 when it takes too long."""
+class HeldBytes:
+    """Bytes that one request holds of a budget."""
+
+    def __init__(self, budget: BodyBudget, key: str) -> None:
+        self._budget = budget
+        self._key = key
+        self.size = 0
+
+    def grow(self, size: int) -> None:
+        """Holds `size` bytes more. Raises ProblemError 429 when there are none left."""
+        self._budget.take(self._key, size)
+        self.size += size
+
+
+class BodyBudget:
+    """How many bytes of bodies the process holds at once, in all and per session.
+
+    Without it one agent's parallel uploads would have the process killed for its memory, and
+    every session's streams with it.
+    """
+
+    def __init__(self, total: int, share: int) -> None:
+        self._total = total
+        self._share = share
+        self._used = 0
+        self._keys: dict[str, int] = {}
+
+    @contextmanager
+    def hold(self, key: str) -> Iterator[HeldBytes]:
+        """Bytes held within the block."""
+        held = HeldBytes(self, key)
+        try:
+            yield held
+        finally:
+            self._used -= held.size
+            left = self._keys.get(key, 0) - held.size
+            if left > 0:
+                self._keys[key] = left
+            else:
+                self._keys.pop(key, None)
+
+    def take(self, key: str, size: int) -> None:
+        """Takes bytes. Raises ProblemError 429 when the budget or the key's share is used up."""
+        mine = self._keys.get(key, 0) + size
+        if mine > self._share or self._used + size > self._total:
+            raise ProblemError(
+                429, "too_many_bytes", "too many large requests at once", retry_after=1
+            )
+        self._keys[key] = mine
+        self._used += size
+
+
+async def read_body(request: Request, limit: int, held: HeldBytes) -> bytes:
+    """The request's body.
+
+    Raises ProblemError 413 beyond `limit` bytes, 408 when it takes too long, 429 beyond the budget.
+    """
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []
-    size = 0
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.stream():
-                size += len(chunk)
-                if size > limit:
+                held.grow(len(chunk))
+                if held.size > limit:
                     raise _too_large(limit)
                 chunks.append(chunk)
     except TimeoutError:

@@ -24,7 +24,7 @@ from agentsession_gateway.anthropic_errors import error_event, error_response
 from agentsession_gateway.credentials import NoCredentialsError
 from agentsession_gateway.deps import Deps
 from agentsession_gateway.identity import Recognised
-from agentsession_gateway.limits import Slots, read_body
+from agentsession_gateway.limits import BodyBudget, HeldBytes, Slots, read_body
 from agentsession_gateway.model_call import CLIENT_GONE, Ledger, ModelCall
 from agentsession_gateway.problems import ProblemError
 from agentsession_gateway.streaming import OwnedStreamingResponse
@@ -40,9 +40,10 @@ _THREAD_BYTES: Final = 256 * 1024
 class ModelProxy:
     """The pass-through's one handler."""
 
-    def __init__(self, deps: Deps) -> None:
+    def __init__(self, deps: Deps, bodies: BodyBudget) -> None:
         models = deps.settings.gateway.models
         self._deps = deps
+        self._bodies = bodies
         self._base = models.anthropic.base_url.rstrip("/")
         self._slots = Slots(CALLS_AT_ONCE)
         # One large body at a time: reading one takes many times its size.
@@ -90,20 +91,24 @@ class ModelProxy:
                 429, "too_many_calls", f"{CALLS_AT_ONCE} calls run already", retry_after=1
             )
         effective = await self._deps.sessions.effective(recognised.session)
-        body = await self._read(request, call, effective)
-        outgoing = await self._outgoing(request, recognised, call, effective, body)
-        call.forwarded = True
-        answer = await self._send(request, outgoing, call)
+        with self._bodies.hold(recognised.caller.session_uid) as held:
+            body = await self._read(request, call, effective, held)
+            outgoing = await self._outgoing(request, recognised, call, effective, body)
+            del body
+            call.forwarded = True
+            answer = await self._send(request, outgoing, call)
         if answer is None:
             return Response(status_code=CLIENT_GONE)
         owner.push_async_callback(answer.aclose)
         return await self._answer(answer, call, owner)
 
-    async def _read(self, request: Request, call: ModelCall, effective: Effective) -> bytes:
+    async def _read(
+        self, request: Request, call: ModelCall, effective: Effective, held: HeldBytes
+    ) -> bytes:
         if request.method != "POST":
-            await read_body(request, limit=0)
+            await read_body(request, 0, held)
             return b""
-        body = await read_body(request, BODY_BYTES)
+        body = await read_body(request, BODY_BYTES, held)
         if len(body) < _THREAD_BYTES:
             inspected = inspect_body(body, effective.models, effective.network)
         else:
@@ -132,11 +137,14 @@ class ModelProxy:
         path = request.scope["path"].removeprefix(PREFIX)
         url = httpx.URL(self._base + path)
         query = request.scope["query_string"]
+        headers = upstream_headers(request.headers, credentials)
+        if body:
+            headers["content-length"] = str(len(body))
         return self._deps.upstream.build_request(
             request.method,
             url.copy_with(query=query) if query else url,
-            headers=upstream_headers(request.headers, credentials),
-            content=body or None,
+            headers=headers,
+            content=_once([body]) if body else None,
         )
 
     async def _send(
@@ -172,7 +180,7 @@ class ModelProxy:
                 "the model API answered a redirect; set gateway.models.anthropic.baseURL to its "
                 "final address",
             )
-        headers = answer_headers(answer.headers)
+        headers = answer_headers(answer.status_code, answer.headers)
         if answer.headers.get("content-type", "").startswith("text/event-stream"):
             await call.upstream_status(answer.status_code)
             meter = StreamMeter()
@@ -188,6 +196,12 @@ class ModelProxy:
         if answer.is_success and answer.url.path.endswith(MESSAGES):
             await call.count(tokens_of_answer(body))
         return Response(body, answer.status_code, headers)
+
+
+async def _once(parts: list[bytes]) -> AsyncIterator[bytes]:
+    """The body without keeping it: httpx would hold it until the answer's last byte."""
+    while parts:
+        yield parts.pop()
 
 
 async def _whole(answer: httpx.Response, call: ModelCall) -> bytes:

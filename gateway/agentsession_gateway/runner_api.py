@@ -28,7 +28,7 @@ from agentsession_core.wire import (
 )
 from agentsession_gateway import access
 from agentsession_gateway.deps import Deps
-from agentsession_gateway.limits import RateLimiter, read_body
+from agentsession_gateway.limits import BodyBudget, RateLimiter, read_body
 from agentsession_gateway.problems import ProblemError
 from agentsession_gateway.stream import TurnDesk, stream_response
 
@@ -48,8 +48,9 @@ _log = structlog.get_logger(__name__)
 class RunnerApi:
     """Handlers of `/v1/runner/*`."""
 
-    def __init__(self, deps: Deps) -> None:
+    def __init__(self, deps: Deps, bodies: BodyBudget) -> None:
         self._deps = deps
+        self._bodies = bodies
         self._events = RateLimiter(EVENTS_PER_SECOND, EVENTS_BURST, deps.clock)
 
     async def hello(self, request: Request) -> Response:
@@ -58,7 +59,8 @@ class RunnerApi:
         started = deps.clock()
         recognised = await access.recognise(deps, request, fresh=True)
         caller = recognised.caller
-        hello = _parse(Hello, await read_body(request, HELLO_BODY_BYTES))
+        with self._bodies.hold(caller.session_uid) as held:
+            hello = _parse(Hello, await read_body(request, HELLO_BODY_BYTES, held))
         effective = await deps.sessions.effective(recognised.session, fresh=True)
         _check_hello(hello, effective.agent_type)
         skills = await deps.sessions.skills(caller.namespace, effective.skills)
@@ -110,7 +112,8 @@ class RunnerApi:
             raise ProblemError(
                 410, "unknown_turn", "that turn is not the running one; drop its events"
             )
-        batch = _parse(EventBatch, await read_body(request, EVENTS_BODY_BYTES))
+        with self._bodies.hold(caller.session_uid) as held:
+            batch = _parse(EventBatch, await read_body(request, EVENTS_BODY_BYTES, held))
         _check_sizes(batch)
         if not self._events.take(caller.session_uid, len(batch.events)):
             raise ProblemError(
@@ -137,7 +140,8 @@ class RunnerApi:
         standing = await access.check(deps, recognised)
         if standing.answer is RunAnswer.OTHER_POD:
             access.require_current(standing.answer)
-        result = _parse(TurnResult, await read_body(request, RESULT_BODY_BYTES))
+        with self._bodies.hold(caller.session_uid) as held:
+            result = _parse(TurnResult, await read_body(request, RESULT_BODY_BYTES, held))
         if len(result.text.encode(errors="replace")) > RESULT_LIMIT_BYTES:
             raise ProblemError(
                 413, "result_too_large", f"the text is larger than {RESULT_LIMIT_BYTES} bytes"

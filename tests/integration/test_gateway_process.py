@@ -165,9 +165,9 @@ async def test_a_turn_from_hello_to_the_metrics(
     assert await gateway.stop() == 0
     assert model.seen[0].headers["x-api-key"] == KEY
     lines = await gateway.logs()
-    events = [json.loads(line) for line in lines]
-    assert {"hello", "model_call"} <= {event["event"] for event in events}
-    assert {event["service"] for event in events} == {"gateway"}
+    records = [json.loads(line) for line in lines]
+    assert {"hello", "model_call"} <= {record["event"] for record in records}
+    assert {record["service"] for record in records} == {"gateway"}
     assert not [line for line in lines if KEY in line or TOKEN in line]
 
 

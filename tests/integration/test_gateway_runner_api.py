@@ -29,6 +29,7 @@ from agentsession_testing.gateway import (
     Harness,
     client_of,
 )
+from agentsession_testing.valkey import entries
 
 EVENTS = "/v1/runner/turns/turn-1/events"
 RESULT = "/v1/runner/turns/turn-1/result"
@@ -167,9 +168,9 @@ class TestEvents:
         await harness.begin_turn()
         answer = await client.post(EVENTS, json={"events": [delta("a", 1), delta("ß", 2)]})
         assert answer.status_code == 202
-        entries = [fields for _, fields in await redis_client.xrange(MailboxKeys(USER).events)]
-        assert [json.loads(entry[b"data"]) for entry in entries] == [{"text": "a"}, {"text": "ß"}]
-        assert {entry[b"turn"] for entry in entries} == {b"turn-1"}
+        published = [fields for _, fields in await entries(redis_client, MailboxKeys(USER).events)]
+        assert [json.loads(event["data"]) for event in published] == [{"text": "a"}, {"text": "ß"}]
+        assert {event["turn"] for event in published} == {"turn-1"}
 
     async def test_the_conversations_id_is_kept_at_once(
         self, harness: Harness, client: httpx.AsyncClient

@@ -10,6 +10,7 @@ from agentsession_core.mailbox import keys
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.model import PromptAdmission, ResultRecord, RunAnswer
 from agentsession_core.mailbox.store import INCOMING_BYTES, INCOMING_MESSAGES, MailboxStore
+from agentsession_testing.valkey import entries
 
 BOX, UID, RUN, POD = "42", "uid-a", "uid-a/1", "pod-uid-1"
 
@@ -28,20 +29,20 @@ async def prompt(
 
 
 async def texts(redis: Redis) -> list[str]:
-    entries = await redis.xrange(MailboxKeys(BOX).incoming)
-    return [fields[b"text"].decode() for _, fields in entries]
+    return [fields["text"] for _, fields in await entries(redis, MailboxKeys(BOX).incoming)]
 
 
 async def test_a_new_prompt_is_a_message(store_either: MailboxStore, redis_either: Redis) -> None:
     assert await prompt(store_either, "hello", 1) is PromptAdmission.NEW
-    [(_, entry)] = await redis_either.xrange(MailboxKeys(BOX).incoming)
-    assert {key: entry[key] for key in entry if key != b"at"} == {
-        b"id": b"uid-a.1",
-        b"source": b"prompt",
-        b"chat": b"",
-        b"conversation": b"1",
-        b"text": b"hello",
-        b"files": b"[]",
+    [(_, entry)] = await entries(redis_either, MailboxKeys(BOX).incoming)
+    assert float(entry.pop("at")) > 0
+    assert entry == {
+        "id": "uid-a.1",
+        "source": "prompt",
+        "chat": "",
+        "conversation": "1",
+        "text": "hello",
+        "files": "[]",
     }
     state = await store_either.state(BOX)
     assert (state.waiting, state.session_uid, state.prompt_hash) == (1, UID, "sha-hello")
@@ -49,8 +50,8 @@ async def test_a_new_prompt_is_a_message(store_either: MailboxStore, redis_eithe
     assert state.now - state.last_activity < 60
     assert await store_either.backlog() == [BOX]
     assert await store_either.mailboxes() == [BOX]
-    [(_, hint)] = await redis_either.xrange(keys.SESSIONS_EVENTS)
-    assert hint == {b"mailbox": b"42", b"kind": b"message"}
+    [(_, hint)] = await entries(redis_either, keys.SESSIONS_EVENTS)
+    assert hint == {"mailbox": "42", "kind": "message"}
 
 
 @pytest.mark.parametrize(
@@ -190,8 +191,8 @@ async def test_purge_leaves_no_key_of_the_mailbox(
     await store_either.publish_events(BOX, "t1", [(1, "delta", {"text": "…"})])
     await store_either.add_usage(BOX, "user", "2026-11-23", {"input_tokens": 1})
     assert await store_either.purge(BOX, session_uid=UID)
-    left = sorted(key.decode() for key in await redis_either.keys("*"))
-    assert left == ["sessions:events", "usage:user:2026-11-23"]
+    left = await redis_either.keys("*")
+    assert sorted(left) == [b"sessions:events", b"usage:user:2026-11-23"]
     assert await store_either.purge(BOX, session_uid=UID)
     # The same text runs again in a session that is made anew.
     assert await prompt(store_either, "a", 1, uid="uid-b") is PromptAdmission.NEW

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -18,6 +19,7 @@ from agentsession_core.mailbox.model import (
     TurnGrant,
 )
 from agentsession_core.mailbox.store import MailboxStore
+from agentsession_testing.valkey import entries
 
 BOX, UID, POD = "42", "uid-a", "pod-uid-1"
 RUN, NEXT_RUN = "uid-a/1", "uid-a/2"
@@ -54,9 +56,9 @@ async def turn(
 
 async def hints(redis: Redis) -> list[str]:
     return [
-        fields[b"kind"].decode()
-        for _, fields in await redis.xrange(keys.SESSIONS_EVENTS)
-        if fields[b"mailbox"].decode() == BOX
+        fields["kind"]
+        for _, fields in await entries(redis, keys.SESSIONS_EVENTS)
+        if fields["mailbox"] == BOX
     ]
 
 
@@ -224,7 +226,8 @@ class TestBeginTurn:
     ) -> None:
         base = {"source": "api", "chat": "", "conversation": "1"}
         for text, fields in (("a", base), ("b", {**base, **change}), ("c", base)):
-            await redis_either.xadd(MailboxKeys(BOX).incoming, {**fields, "text": text})
+            entry: dict[Any, Any] = {**fields, "text": text}
+            await redis_either.xadd(MailboxKeys(BOX).incoming, entry)
         for number, expected in enumerate("abc"):
             grant = await turn(box, f"t{number}")
             assert [m.text for m in grant.messages] == [expected]
@@ -234,23 +237,22 @@ class TestBeginTurn:
     async def test_an_entry_added_by_hand_with_text_alone(
         self, box: MailboxStore, redis_either: Redis
     ) -> None:
-        entry = await redis_either.xadd(MailboxKeys(BOX).incoming, {"text": "by hand"})
+        await redis_either.xadd(MailboxKeys(BOX).incoming, {"text": "by hand"})
+        [(entry, _)] = await entries(redis_either, MailboxKeys(BOX).incoming)
         grant = await turn(box)
-        assert [(m.id, m.text, m.files) for m in grant.messages] == [
-            (entry.decode(), "by hand", ())
-        ]
+        assert [(m.id, m.text, m.files) for m in grant.messages] == [(entry, "by hand", ())]
         assert grant.conversation == 1
         await box.commit_result(BOX, run=RUN, turn="t1", result=OK)
         assert (await box.state(BOX)).waiting == 0
-        [(_, outgoing)] = await redis_either.xrange(MailboxKeys(BOX).outgoing)
-        assert json.loads(outgoing[b"reply_to"]) == [entry.decode()]
+        [(_, outgoing)] = await entries(redis_either, MailboxKeys(BOX).outgoing)
+        assert json.loads(outgoing["reply_to"]) == [entry]
 
     async def test_an_entry_deleted_by_hand_is_passed_over(
         self, box: MailboxStore, redis_either: Redis
     ) -> None:
         await prompt(box, "a", 1)
         await prompt(box, "b", 2)
-        [(first, _), _] = await redis_either.xrange(MailboxKeys(BOX).incoming)
+        [(first, _), _] = await entries(redis_either, MailboxKeys(BOX).incoming)
         await redis_either.xgroup_create(MailboxKeys(BOX).incoming, keys.GROUP, "0")
         await redis_either.xreadgroup(
             keys.GROUP, keys.CONSUMER, {MailboxKeys(BOX).incoming: ">"}, count=1
@@ -337,8 +339,7 @@ class TestCommitResult:
             )
         await turn(box)
         await box.commit_result(BOX, run=RUN, turn="t1", result=OK)
-        [(_, entry)] = await redis_either.xrange(MailboxKeys(BOX).outgoing)
-        outgoing = {key.decode(): value.decode() for key, value in entry.items()}
+        [(_, outgoing)] = await entries(redis_either, MailboxKeys(BOX).outgoing)
         assert json.loads(outgoing.pop("reply_to")) == ["m1", "m2"]
         assert float(outgoing.pop("at")) > 0
         assert outgoing == {
@@ -349,8 +350,8 @@ class TestCommitResult:
             "outcome": "Succeeded",
             "text": "the answer",
         }
-        [(_, ready)] = await redis_either.xrange(keys.OUTGOING_READY)
-        assert ready == {b"mailbox": b"42"}
+        [(_, ready)] = await entries(redis_either, keys.OUTGOING_READY)
+        assert ready == {"mailbox": "42"}
 
     async def test_a_terminals_result_is_an_event(
         self, box: MailboxStore, redis_either: Redis
@@ -358,8 +359,8 @@ class TestCommitResult:
         await redis_either.xadd(MailboxKeys(BOX).incoming, {"text": "a", "source": "terminal"})
         await turn(box)
         await box.commit_result(BOX, run=RUN, turn="t1", result=OK)
-        [(_, event)] = await redis_either.xrange(MailboxKeys(BOX).events)
-        assert json.loads(event[b"data"]) == {"outcome": "Succeeded", "text": "the answer"}
+        [(_, event)] = await entries(redis_either, MailboxKeys(BOX).events)
+        assert json.loads(event["data"]) == {"outcome": "Succeeded", "text": "the answer"}
         assert await redis_either.exists(MailboxKeys(BOX).outgoing) == 0
 
     async def test_refused(self, box: MailboxStore) -> None:
@@ -503,10 +504,9 @@ class TestUsageAndEvents:
         await box.publish_events(
             BOX, "t1", [(1, "delta", {"text": "ä"}), (2, "tool", {"name": "Bash"})]
         )
-        entries = [fields for _, fields in await redis_either.xrange(MailboxKeys(BOX).events)]
-        assert entries == [
-            {b"turn": b"t1", b"seq": b"1", b"kind": b"delta", b"data": '{"text": "ä"}'.encode()},
-            {b"turn": b"t1", b"seq": b"2", b"kind": b"tool", b"data": b'{"name": "Bash"}'},
+        assert [fields for _, fields in await entries(redis_either, MailboxKeys(BOX).events)] == [
+            {"turn": "t1", "seq": "1", "kind": "delta", "data": '{"text": "ä"}'},
+            {"turn": "t1", "seq": "2", "kind": "tool", "data": '{"name": "Bash"}'},
         ]
 
     async def test_hints_miss_nothing_after_the_first(self, box: MailboxStore) -> None:

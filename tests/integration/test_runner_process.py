@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -489,3 +491,44 @@ async def test_operator_files_replace_what_an_agent_left(volume: Volume, cli: Pa
     settings = json.loads((config / "settings.json").read_text())
     assert settings["apiKeyHelper"] == f"cat {volume.token}"
     assert json.loads((config / ".claude.json").read_text())["mcpServers"] == {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a process namespace")
+async def test_as_process_one_it_collects_orphans_and_hears_sigterm(
+    volume: Volume, cli: Path
+) -> None:
+    namespace = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+    async with (
+        running_gateway() as gateway,
+        running_runner(gateway, volume, cli, prefix=namespace) as runner,
+    ):
+        await gateway.ready()
+        (process_one,) = children(runner.process.pid)
+        gateway.order(turn("t1", "orphan"))
+        assert (await gateway.result_of("t1")).text == "1: orphan"
+        await until((volume.root / "orphan-done").exists, "the orphan's end")
+        # The CLI itself is the one child that is left.
+        await until(lambda: len(children(process_one)) == 1, "the orphan to be collected")
+        gateway.order(turn("t2", "die"))
+        assert "exit code 7" in str((await gateway.result_of("t2")).error)
+        os.kill(process_one, signal.SIGTERM)
+        assert await runner.exit_code() == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a process namespace")
+async def test_process_one_hears_sigterm_before_its_hello_is_answered(
+    volume: Volume, cli: Path
+) -> None:
+    namespace = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+    async with (
+        running_gateway(hello_gate=asyncio.Event()) as gateway,
+        running_runner(gateway, volume, cli, prefix=namespace) as runner,
+    ):
+        await gateway.until(lambda: gateway.hellos, "hello")
+        os.kill(children(runner.process.pid)[0], signal.SIGTERM)
+        assert await runner.exit_code() == 0
+
+
+def children(pid: int) -> list[int]:
+    """The children of a process, zombies included."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

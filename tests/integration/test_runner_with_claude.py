@@ -406,3 +406,15 @@ async def test_a_replaced_token_is_used(volume: Volume, claude_binary: Path, mod
     assert run.gateway.model_tokens[0] == ("token-one", "Bearer token-one")
     assert run.gateway.model_tokens[-1] == ("token-two", "Bearer token-two")
     assert run.gateway.tokens[-1] == "Bearer token-two"
+
+
+async def test_a_template_may_give_mcp_servers(
+    volume: Volume, claude_binary: Path, model: str
+) -> None:
+    mark = volume.root / "mcp-started"
+    server = {"mcpServers": {"given": {"command": "touch", "args": [str(mark)]}}}
+    given = welcome(args=("--mcp-config", json.dumps(server)))
+    async with running(volume, claude_binary, model, given) as run:
+        result = await run.ask("t1", "hello")
+        await until(mark.exists, "the server's start")
+    assert result.text == "1: hello"

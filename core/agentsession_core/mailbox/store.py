@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Final
 
@@ -280,7 +280,7 @@ class MailboxStore:
                 )
             await pipe.execute()
 
-    async def hints(self, block_seconds: float) -> AsyncIterator[SessionHint]:
+    async def hints(self, block_seconds: float) -> AsyncGenerator[SessionHint, None]:
         """Follows `sessions:events` from now on, for ever. Raises redis.RedisError when cut off.
 
         The first hint has no mailbox: from it on nothing is missed, so the caller looks at all

@@ -9,7 +9,9 @@ from pathlib import Path, PurePosixPath
 
 from localcluster.errors import ClusterError
 
-TAG_LENGTH = 16
+HASH_LENGTH = 16
+# A hash of digits alone, or with one `e`, is a number to YAML; with the prefix it never is.
+TAG_PREFIX = "src-"
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def content_tag(recipe: Recipe, files: Iterable[InputFile], base: str) -> str:
     for file in files:
         digest.update(f"{file.path} {file.executable} {len(file.content)}\n".encode())
         digest.update(file.content)
-    return digest.hexdigest()[:TAG_LENGTH]
+    return TAG_PREFIX + digest.hexdigest()[:HASH_LENGTH]
 
 
 def _files(path: Path, excluded: list[str]) -> Iterator[Path]:

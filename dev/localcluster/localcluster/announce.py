@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from localcluster.build import build_targets, cached_program, source_hash
+from localcluster.build import build_targets, cached_program
 from localcluster.packages import missing_packages
 from localcluster.record import read_record
 from localcluster.settings import Settings
@@ -14,11 +14,8 @@ def announcement(settings: Settings) -> list[str]:
         return []
     paths, network = settings.paths, settings.network
     packages = missing_packages()
-    module = source_hash(paths.go_source)
     to_build = [
-        target.title
-        for target in build_targets()
-        if not cached_program(paths.cache, target, module).exists()
+        target.title for target in build_targets() if not cached_program(paths, target).exists()
     ]
     lines = ["a Kubernetes cluster for development; on this machine it will"]
     if packages:

@@ -29,7 +29,8 @@ def remove_everything(settings: Settings) -> None:
         ClusterError: a process does not end or a mount cannot be removed.
     """
     end_all_processes(settings)
-    unmount_all(settings)
+    for folder in (settings.paths.run, settings.paths.state):
+        unmount_below(folder)
     network.delete_links(settings.network)
     if shutil.which("nft") is not None:
         network.delete_tables(settings.network)
@@ -53,14 +54,13 @@ def end_all_processes(settings: Settings) -> None:
     end_processes([*shims, *cgroups.group_processes()], patiently=False)
 
 
-def unmount_all(settings: Settings) -> None:
-    """Remove all mounts in the state and run folders: volumes, pods' roots, namespaces."""
-    for folder in (settings.paths.run, settings.paths.state):
-        for point in mounts_below(folder, parse_mount_points(MOUNT_TABLE.read_text())):
-            run(
-                ["umount", "--lazy", "--no-mtab", point],
-                next_step="see who uses it with `fuser -vm`, then run `make cluster-down` again",
-            )
+def unmount_below(folder: Path) -> None:
+    """Remove all mounts in a folder: volumes, pods' roots, network namespaces."""
+    for point in mounts_below(folder, parse_mount_points(MOUNT_TABLE.read_text())):
+        run(
+            ["umount", "--lazy", "--no-mtab", point],
+            next_step="see who uses it with `fuser -vm`, then run `make cluster-down` again",
+        )
 
 
 def record_sysctls(settings: Settings) -> None:
@@ -94,7 +94,13 @@ def remove_traces(settings: Settings) -> None:
     if [item.name for item in _entries(KUBELET_FOLDER)] == [device_plugins.name]:
         for name in ("kubelet.sock", "kubelet_internal_checkpoint", "DEPRECATION"):
             (device_plugins / name).unlink(missing_ok=True)
-    for folder in (CNI_RESULTS, CNI_RESULTS.parent, CONTAINER_LOG_LINKS, device_plugins, KUBELET_FOLDER):
+    for folder in (
+        CNI_RESULTS,
+        CNI_RESULTS.parent,
+        CONTAINER_LOG_LINKS,
+        device_plugins,
+        KUBELET_FOLDER,
+    ):
         with contextlib.suppress(OSError):
             folder.rmdir()
 

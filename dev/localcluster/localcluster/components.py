@@ -32,7 +32,7 @@ class Component:
     """One long-running process.
 
     `inputs` are files whose content belongs to the command: when one changes, the process is
-    started anew. `search_path` is prepended to PATH.
+    started anew.
     """
 
     name: str

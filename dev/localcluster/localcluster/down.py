@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from localcluster.cleanup import remove_everything
+from localcluster.cleanup import remove_everything, unmount_below
 from localcluster.console import Reporter
 from localcluster.errors import ClusterError
 from localcluster.preflight import require_root_on_linux
@@ -30,6 +30,7 @@ def take_down(settings: Settings, reporter: Reporter, *, purge: bool, force: boo
         unlink_state(settings.paths)
     if purge and settings.paths.cache.exists():
         with reporter.step("removing built programs", f"removed {settings.paths.cache}"):
+            unmount_below(settings.paths.cache)
             # Go makes the files of fetched modules read-only; root is not held up by that.
             shutil.rmtree(settings.paths.cache)
     elif settings.paths.cache.exists():

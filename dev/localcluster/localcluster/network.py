@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,22 @@ def delete_tables(network: Network) -> None:
     for family, table in (("inet", network.nft_table), *KUBE_PROXY_TABLES):
         if table_exists(family, table):
             run(["nft", "delete", "table", family, table], next_step=NEXT_STEP)
+
+
+def drops_forwarded(chain: str) -> bool:
+    """Return whether a chain, as `nft list chain` shows it, drops what no rule accepts."""
+    return "hook forward" in chain and "policy drop" in chain
+
+
+def forward_policy_drops() -> bool:
+    """Return whether the host drops forwarded packets, as it does when Docker has started."""
+    result = subprocess.run(
+        ["nft", "list", "chain", "ip", "filter", "FORWARD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return result.returncode == 0 and drops_forwarded(result.stdout)
 
 
 def table_exists(family: str, table: str) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from localcluster.components import Component
+from localcluster.errors import ClusterError
 from localcluster.procfs import Process, all_processes, environment_value, read_process
 from localcluster.settings import PROCESS_MARKER, Paths
 from localcluster.waiting import wait_for
@@ -158,8 +159,6 @@ def _signal(processes: Iterable[Process], number: signal.Signals) -> None:
 
 
 def _within(condition: Callable[[], bool], seconds: float) -> bool:
-    from localcluster.errors import ClusterError
-
     try:
         wait_for("processes ended", condition, seconds=seconds)
     except ClusterError:

@@ -61,7 +61,9 @@ def is_foreign(paths: Paths) -> bool:
 
 
 def claim_state(paths: Paths) -> None:
-    """Make the state folder and write this clone into it as the owner.
+    """Make the state folder with this clone as its owner.
+
+    Repairing another clone's cluster does not make it ours.
 
     Raises:
         ClusterError: the folder holds something else.
@@ -70,7 +72,8 @@ def claim_state(paths: Paths) -> None:
     paths.state.mkdir(parents=True, exist_ok=True)
     # Anyone may follow the clone's link to programs and logs; keys are in folders of their own.
     paths.state.chmod(0o755)
-    paths.owner.write_text(f"{paths.clone}\n")
+    if not is_foreign(paths):
+        paths.owner.write_text(f"{paths.clone}\n")
 
 
 def require_own_folder(paths: Paths) -> None:

@@ -13,6 +13,21 @@ from localcluster.settings import CLUSTER_DOMAIN, MAX_PODS, PAUSE_IMAGE, Setting
 CGROUP_NAME = "agentsession-localcluster"
 CGROUP_ROOT = f"/{CGROUP_NAME}"
 
+KUBELET_LIMITS: dict[str, object] = {
+    # Images cannot be pulled again: they must neither be collected nor, on a nearly
+    # full disk, be the reason to evict pods.
+    "imageGCHighThresholdPercent": 100,
+    "evictionHard": {
+        "nodefs.available": "1%",
+        "imagefs.available": "1%",
+        "memory.available": "100Mi",
+    },
+    "kubeAPIQPS": 200,
+    "kubeAPIBurst": 400,
+    "eventRecordQPS": 100,
+    "eventBurst": 200,
+}
+
 
 def kubelet_config(settings: Settings) -> str:
     """Return the KubeletConfiguration."""
@@ -35,33 +50,29 @@ def kubelet_config(settings: Settings) -> str:
             "tlsCertFile": str(paths.pki / "kubelet-server.crt"),
             "tlsPrivateKeyFile": str(paths.pki / "kubelet-server.key"),
             "rotateCertificates": False,
-            "containerRuntimeEndpoint": f"unix://{paths.containerd_socket}",
-            "cgroupDriver": "cgroupfs",
-            "cgroupRoot": CGROUP_ROOT,
-            "failCgroupV1": False,
-            "failSwapOn": False,
-            "clusterDomain": CLUSTER_DOMAIN,
-            "clusterDNS": [str(settings.network.dns_service)],
-            "maxPods": MAX_PODS,
-            "podLogsDir": str(paths.state / "pod-logs"),
-            "volumePluginDir": str(paths.state / "kubelet" / "volume-plugins"),
-            "serializeImagePulls": False,
-            # kube-proxy works with nftables; the kubelet's iptables chains would only stay behind.
-            "makeIPTablesUtilChains": False,
-            # Images cannot be pulled again: they must neither be collected nor, on a nearly
-            # full disk, be the reason to evict pods.
-            "imageGCHighThresholdPercent": 100,
-            "evictionHard": {
-                "nodefs.available": "1%",
-                "imagefs.available": "1%",
-                "memory.available": "100Mi",
-            },
-            "kubeAPIQPS": 200,
-            "kubeAPIBurst": 400,
-            "eventRecordQPS": 100,
-            "eventBurst": 200,
         }
+        | _kubelet_node(settings)
+        | KUBELET_LIMITS
     )
+
+
+def _kubelet_node(settings: Settings) -> dict[str, object]:
+    paths = settings.paths
+    return {
+        "containerRuntimeEndpoint": f"unix://{paths.containerd_socket}",
+        "cgroupDriver": "cgroupfs",
+        "cgroupRoot": CGROUP_ROOT,
+        "failCgroupV1": False,
+        "failSwapOn": False,
+        "clusterDomain": CLUSTER_DOMAIN,
+        "clusterDNS": [str(settings.network.dns_service)],
+        "maxPods": MAX_PODS,
+        "podLogsDir": str(paths.state / "pod-logs"),
+        "volumePluginDir": str(paths.state / "kubelet" / "volume-plugins"),
+        "serializeImagePulls": False,
+        # kube-proxy works with nftables; the kubelet's iptables chains would only stay behind.
+        "makeIPTablesUtilChains": False,
+    }
 
 
 def proxy_config(settings: Settings, kubeconfig: Path) -> str:

@@ -181,7 +181,7 @@ def load_settings(environment: Mapping[str, str], clone: Path) -> Settings:
     return Settings(
         paths=Paths(
             clone=clone,
-            state=Path(environment.get(STATE_VARIABLE) or f"/var/lib/{NAME}"),
-            cache=Path(environment.get(CACHE_VARIABLE) or f"/var/cache/{NAME}"),
+            state=Path(environment.get(STATE_VARIABLE) or f"/var/lib/{NAME}").absolute(),
+            cache=Path(environment.get(CACHE_VARIABLE) or f"/var/cache/{NAME}").absolute(),
         )
     )

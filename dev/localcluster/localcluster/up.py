@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import platform
 import shutil
 from collections.abc import Callable
@@ -21,13 +20,13 @@ from localcluster.components import (
     Component,
     Programs,
     all_components,
-    component_kubeconfig,
 )
+from localcluster.configuration import write_configuration
 from localcluster.console import Reporter
 from localcluster.errors import ClusterError, StoredStateError
 from localcluster.health import Health
 from localcluster.images import ImageStore
-from localcluster.pki import create_pki, kubeconfig
+from localcluster.pki import create_pki
 from localcluster.preflight import (
     refuse_other_kubelet,
     refuse_overlapping_networks,
@@ -50,9 +49,6 @@ from localcluster.waiting import wait_for
 START_SECONDS = 60.0
 # A sound etcd answers within two seconds; one with damaged data may hang for ever.
 ETCD_SECONDS = 20.0
-COMPONENT_USERS = (
-    *("controller-manager", "scheduler", "kubelet", "proxy", "coredns", "provisioner"),
-)
 
 
 class ClusterUp:
@@ -82,6 +78,7 @@ class ClusterUp:
         programs = self._programs()
         if record is not None and self._is_current(programs):
             link_state(self._paths)
+            self._link_programs(programs)
             self._report.note("the cluster is up")
             return
         refuse_other_kubelet(self._settings)
@@ -179,6 +176,16 @@ class ClusterUp:
         network.write_sysctls({"net/ipv4/ip_forward": "1"})
         network.load_ruleset(rendering.nft_ruleset(self._settings))
         cgroups.create_group()
+        if network.forward_policy_drops():
+            self._warn_of_dropped_packets()
+
+    def _warn_of_dropped_packets(self) -> None:
+        pods = self._settings.network.pods
+        self._report.warn(
+            "the host drops forwarded packets (Docker sets that): pods will not reach each other"
+        )
+        for flag in ("-s", "-d"):
+            self._report.note(f"  allow it: iptables -I DOCKER-USER {flag} {pods} -j ACCEPT")
 
     def _start_control_plane(self, components: dict[str, Component]) -> None:
         had_data = (self._paths.state / "etcd" / "member").exists()
@@ -267,37 +274,3 @@ def refuse_overlapping_networks_unless_ours(settings: Settings, table: ProcessTa
         ["ip", "link", "show", settings.network.interface]
     ):
         refuse_overlapping_networks(settings)
-
-
-def write_configuration(settings: Settings) -> None:
-    """Write all configuration files and kubeconfigs; unchanged ones are not touched."""
-    paths = settings.paths
-    device = network.default_device(network.current_routes())
-    cni_plugins = packages.cni_folder() or packages.CNI_FOLDERS[0]
-    files = {
-        paths.config / "kubelet.yaml": rendering.kubelet_config(settings),
-        paths.config / "kube-proxy.yaml": rendering.proxy_config(
-            settings, component_kubeconfig(paths, "proxy")
-        ),
-        paths.config / "containerd.toml": rendering.containerd_config(settings, cni_plugins),
-        paths.config / "cni" / "10-local.conflist": rendering.cni_config(
-            settings, network.pod_mtu(device)
-        ),
-        paths.config / "Corefile": rendering.corefile(
-            settings, component_kubeconfig(paths, "coredns")
-        ),
-        paths.config / "audit-policy.yaml": rendering.audit_policy(),
-        paths.kubeconfig: json.dumps(kubeconfig(settings, "admin"), indent=2),
-    }
-    for user in COMPONENT_USERS:
-        files[component_kubeconfig(paths, user)] = json.dumps(kubeconfig(settings, user))
-    for path, content in files.items():
-        _write_if_changed(path, content)
-
-
-def _write_if_changed(path: Path, content: str) -> None:
-    if path.exists() and path.read_text() == content:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    path.write_text(content)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from workbench.clusters import KIND_NAME
 from workbench.commands import run
 from workbench.console import WorkbenchError
 from workbench.settings import ClusterKind, Settings
@@ -14,7 +15,7 @@ from workbench.settings import ClusterKind, Settings
 
 def build_images(settings: Settings) -> None:
     """Builds what is missing and gives it to the cluster, or pushes it to `PUSH`."""
-    command = [sys.executable, "-m", "imagebuild", "build"]
+    command = [sys.executable, "-m", "imagebuild", "build", "--cluster", settings.cluster.value]
     if settings.push:
         command += ["--push", settings.push]
     elif settings.cluster is ClusterKind.EXISTING:
@@ -23,12 +24,8 @@ def build_images(settings: Settings) -> None:
             "say which: make images CLUSTER=existing PUSH=registry.example.com/me",
         )
     if settings.cluster is ClusterKind.KIND:
-        command += ["--builder", "docker"]
+        command += ["--builder", "docker", "--kind-name", KIND_NAME]
     run(command, show=True)
-    if settings.cluster is ClusterKind.KIND:
-        for image in read_images(settings.clone).values():
-            reference = f"{image['repository']}:{image['tag']}"
-            run(["kind", "load", "docker-image", reference, "--name", "agentsession"], show=True)
 
 
 def read_images(clone: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Stands in for the `claude` program: the same records, and misbehaviour by prompt.
 
 The first word of a prompt chooses: `die`, `silent` (ends without a record), `wait` (until it is
-interrupted), `deaf` (never ends, not even by SIGTERM, with a child in a session of its own),
+interrupted), `deaf` (never ends, not even by SIGTERM, with a child in a session of its own), `orphan`,
 `noise`, `giant`, `foreign` (a turn of its own first), `mute` (says nothing about starting), `unfit`,
 `status N`, `tool`, `unsaved`, `slow` (asks the model again without streaming); else it echoes.
 """
@@ -153,6 +153,12 @@ def deaf(session: Session, prompt: str, lines: Iterator[str]) -> int | None:
         time.sleep(60)
 
 
+def orphan(session: Session, prompt: str, lines: Iterator[str]) -> int | None:
+    command = ["sh", "-c", "(sleep 0.1; touch orphan-done) >/dev/null 2>&1 &"]
+    subprocess.run(command, check=True, start_new_session=True)
+    return echo(session, prompt, lines)
+
+
 def noise(session: Session, prompt: str, lines: Iterator[str]) -> int | None:
     print("this is no record", flush=True)
     print('{"half": ', flush=True)
@@ -207,6 +213,7 @@ BEHAVIOURS: dict[str, Callable[[Session, str, Iterator[str]], int | None]] = {
     "silent": silent,
     "wait": wait,
     "deaf": deaf,
+    "orphan": orphan,
     "noise": noise,
     "giant": giant,
     "unfit": unfit,

@@ -33,8 +33,8 @@ class KubeApi:
         path = request.url.path
         self.requests.append((request.method, path, request.headers.get("user-agent", "")))
         if path in self.failing:
-            body = {"kind": "Status", "message": "a-secret-value", "code": self.failing[path]}
-            return JSONResponse(body, self.failing[path])
+            failure = {"kind": "Status", "message": "a-secret-value"}
+            return JSONResponse(failure, self.failing[path])
         if path == "/version":
             return JSONResponse({"major": "1", "minor": "35"})
         if path == "/apis/authentication.k8s.io/v1/tokenreviews":

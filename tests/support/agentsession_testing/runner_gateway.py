@@ -79,6 +79,7 @@ class RunnerGateway:
     standing_orders: list[tuple[str, WireModel]] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     hello_gate: asyncio.Event | None = None
+    connections: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def until(self, condition: Callable[[], Any], what: str) -> Any:
         """Wait for a named condition; returns its value."""
@@ -125,6 +126,11 @@ class RunnerGateway:
         """Wait for an open stream."""
         await self.until(lambda: self.streams, "an open stream")
 
+    def close(self) -> None:
+        """End every connection."""
+        for task in self.connections:
+            task.cancel()
+
     def close_streams(self) -> None:
         """End every stream, as a gateway that is replaced does."""
         for writer in self.streams:
@@ -139,13 +145,19 @@ class RunnerGateway:
         self.log.append(line)
         self.changed.set()
 
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A new connection."""
+        task = asyncio.create_task(self.serve(reader, writer))
+        self.connections.add(task)
+        task.add_done_callback(self.connections.discard)
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
         try:
             while await self._serve_request(reader, writer):
                 pass
         except (OSError, asyncio.IncompleteReadError):
-            pass
+            self._notice("connection lost")
         finally:
             if writer in self.streams:
                 self.streams.remove(writer)
@@ -184,6 +196,7 @@ class RunnerGateway:
         parts = path.split("/")
         if path == "/v1/runner/hello":
             self.hellos.append(Hello.model_validate_json(body))
+            self._notice("hello")
             if self.hello_gate is not None:
                 await self.hello_gate.wait()
             return _json(self.welcome)
@@ -255,10 +268,10 @@ def _json(model: WireModel) -> Answer:
 async def running_gateway(**values: Any) -> AsyncIterator[RunnerGateway]:
     """A gateway on a free port of this machine."""
     gateway = RunnerGateway(**values)
-    server = await asyncio.start_server(gateway.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(gateway.accept, "127.0.0.1", 0)
     gateway.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield gateway
     finally:
         server.close()
-        gateway.close_streams()
+        gateway.close()

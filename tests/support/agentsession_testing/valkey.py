@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -18,6 +19,15 @@ DURABLE = {
     "appendfsync": "always",
     "maxmemory-policy": "noeviction",
 }
+
+
+async def entries(redis: Redis, stream: str) -> list[tuple[str, dict[str, str]]]:
+    """A stream's entries, oldest first, as text."""
+    found: Any = await redis.xrange(stream)
+    return [
+        (entry_id.decode(), {name.decode(): value.decode() for name, value in fields.items()})
+        for entry_id, fields in found
+    ]
 
 
 @dataclass(frozen=True)

@@ -78,9 +78,15 @@ def test_the_credentials_beta_is_added(given: dict[str, str], expected: str) -> 
 
 
 def test_headers_back() -> None:
-    assert answer_headers(
-        {"content-type": "a", "set-cookie": "b", "anthropic-organization-id": "c", "server": "d"}
-    ) == {"content-type": "a"}
+    headers = {"content-type": "a", "set-cookie": "b", "anthropic-organization-id": "c"}
+    assert answer_headers(200, headers) == {"content-type": "a"}
+    assert answer_headers(529, headers) == {"content-type": "a"}
+
+
+def test_a_wrong_key_is_not_tried_again() -> None:
+    assert answer_headers(401, {}) == {"x-should-retry": "false"}
+    assert answer_headers(401, {"x-should-retry": "true"}) == {"x-should-retry": "false"}
+    assert answer_headers(500, {"x-should-retry": "true"}) == {"x-should-retry": "true"}
 
 
 def test_a_plain_call() -> None:

@@ -20,7 +20,7 @@ from agentsession_runner.hello import hello_body
 M = TypeVar("M", bound=wire.WireModel)
 
 
-def built(model: type[M], **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[M]:
+def built(model: type[M], /, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[M]:
     """Models of these fields, by name: `st.builds` would add a value of its own per alias."""
     return st.fixed_dictionaries(fields).map(lambda values: model(**values))
 

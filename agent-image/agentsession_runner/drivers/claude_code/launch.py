@@ -35,13 +35,13 @@ DEFAULTS: Final[Mapping[str, str]] = {
     # A task that ends after its turn would start a turn of its own that no message asked for.
     "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
     "CLAUDE_CODE_MAX_RETRIES": "2",
+    "CLAUDE_CODE_API_KEY_HELPER_TTL_MS": str(TOKEN_LIFE_MILLISECONDS),
 }
 FIXED: Final[Mapping[str, str]] = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "DISABLE_AUTOUPDATER": "1",
     "DISABLE_ERROR_REPORTING": "1",
     "DISABLE_TELEMETRY": "1",
-    "CLAUDE_CODE_API_KEY_HELPER_TTL_MS": str(TOKEN_LIFE_MILLISECONDS),
 }
 
 

@@ -16,7 +16,9 @@ from agentsession_runner.reports import Problem
 STDERR_EXCERPT = 1500
 MODEL_REASONS = frozenset({"api_error", "connection", "prompt_too_long", "model_error"})
 # The CLI's words for a session that it cannot go on with; a new one can.
-UNUSABLE_SESSION = re.compile(r"No conversation found with session ID|Session ID \S+ is already in use")
+UNUSABLE_SESSION = re.compile(
+    r"No conversation found with session ID|Session ID \S+ is already in use"
+)
 
 FAILURES: Mapping[str, tuple[str, str]] = {
     "error_max_turns": ("max_turns", "the agent reached its limit of steps for one turn"),
