@@ -16,7 +16,7 @@ from agentsession_runner.drivers import UnsupportedAgentError, find_factory
 from agentsession_runner.drivers.base import AgentError, AgentSetup, BaseAgent
 from agentsession_runner.gateway_client import GatewayClient
 from agentsession_runner.orders import OrderError, Welcome, parse_welcome
-from agentsession_runner.processes import ProcessTable
+from agentsession_runner.processes import ProcessTable, UnkillableError
 from agentsession_runner.session_loop import RunOverError, SessionLoop
 from agentsession_runner.turn_runner import TurnRelay, TurnRunner
 from agentsession_runner.workspace import Workspace, WorkspaceError
@@ -44,7 +44,7 @@ def serve(config: RunnerConfig, answer: Mapping[str, Any], report: Report) -> in
     except UnsupportedAgentError as error:
         report(str(error))
         return EXIT_CONFIGURATION
-    except (WorkspaceError, AgentError) as error:
+    except (WorkspaceError, AgentError, UnkillableError) as error:
         report(str(error))
         return EXIT_FAILED
     except RunOverError as error:

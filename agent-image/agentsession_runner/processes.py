@@ -18,6 +18,10 @@ KILL_GRACE_SECONDS = 5.0
 LAST_OUTPUT_SECONDS = 0.5
 
 
+class UnkillableError(Exception):
+    """A process outlived SIGKILL: it hangs in the kernel, most likely on the volume."""
+
+
 @dataclass(frozen=True)
 class ProcessEntry:
     """A process by its id and start time: together they never come back."""
@@ -114,7 +118,7 @@ class ProcessTable:
             self._own.add(transport.get_pid())
         finally:
             self._starting -= 1
-        if protocol.ended.is_set():
+        if protocol.exited.is_set():
             self._own.discard(transport.get_pid())
         return ChildProcess(transport, protocol, read_process(transport.get_pid()))
 
@@ -223,6 +227,9 @@ class ChildProcess:
         """End it and everything below it: SIGTERM to its group, then SIGKILL to the whole tree.
 
         Tools may run in sessions of their own, where a signal to the CLI's group does not arrive.
+
+        Raises:
+            UnkillableError: it did not end.
         """
         tree = descendants(self.pid, read_processes())
         if self.is_running:
@@ -233,7 +240,7 @@ class ChildProcess:
         for entry in tree:
             _kill_same(entry)
         if not await self.wait(KILL_GRACE_SECONDS):
-            raise ProcessLookupError(f"process {self.pid} did not end after SIGKILL")
+            raise UnkillableError(f"process {self.pid} did not end after SIGKILL")
         # Something that escaped the tree may hold the pipes open: nobody waits for it.
         self._transport.close()
 

@@ -167,16 +167,18 @@ class SessionLoop:
     async def _say_bye(self) -> bool:
         backoff = Backoff(self._jitter)
         while self._next is None:
+            # A drain that comes before the answer belongs to what the answer reopened.
+            self._draining = False
             try:
                 reopened = await self._client.bye()
             except GatewayUnavailableError as error:
+                self._draining = True
                 self._report(f"bye: {error}; trying again")
                 await backoff.pause()
             except GatewayRefusedError as refusal:
                 self._report(f"bye was refused with {refusal}")
                 return self._next is None
             else:
-                self._draining = False
                 return not reopened
         return False
 

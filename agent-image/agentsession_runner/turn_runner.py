@@ -26,8 +26,6 @@ UNSAVED_NOTE = (
     "The agent did not save this conversation on the workspace volume: the next run will not know "
     "it. The volume may be full."
 )
-
-
 CANCELLED = Problem("cancelled", "the turn was stopped on request")
 
 
@@ -134,13 +132,14 @@ class TurnRunner:
             )
             if execution.done():
                 return execution.result(), None
-            reason: StopReason = "Cancelled" if stopping.done() else "TimedOut"
             await self._agent.interrupt()
-            async with asyncio.timeout(END_GRACE_SECONDS):
-                return await execution, reason
-        except TimeoutError:
+            await asyncio.wait({execution}, timeout=END_GRACE_SECONDS)
+            reason: StopReason = "Cancelled" if stopping.done() else "TimedOut"
+            if execution.done():
+                return execution.result(), reason
+            self._report("the agent did not end its turn: killing it")
             await self._agent.close(at_once=True)
-            raise AgentError("the agent did not end its turn and was killed") from None
+            return AgentResult("", "", None, session_id, None), reason
         finally:
             stopping.cancel()
             execution.cancel()

@@ -52,7 +52,10 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("example", sorted((ROOT / "docs" / "examples").glob("*.yaml")), ids=str)
 def test_examples_are_valid(example: Path) -> None:
-    kinds = {"AgentSession": AgentSession, "AgentSessionTemplate": AgentSessionTemplate}
+    kinds: dict[str, type[AgentSession | AgentSessionTemplate]] = {
+        "AgentSession": AgentSession,
+        "AgentSessionTemplate": AgentSessionTemplate,
+    }
     for document in yaml.safe_load_all(example.read_text()):
         model = kinds[document["kind"]].from_api(document)
         # What a model does not know it leaves out: nothing of the example may be lost.

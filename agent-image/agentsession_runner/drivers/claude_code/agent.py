@@ -72,9 +72,9 @@ class ClaudeCodeAgent(BaseAgent):
         self._stopping = False
         kept = self._process
         process, turn = await self._run_turn(prompt, session_id)
-        died_idle = process is kept and turn.result is None and not turn.started
+        died_idle = process is kept and turn.result is None and not process.has_answered
         if died_idle and not turn.interrupted:
-            # It was dead or dying when the prompt came, which it never took.
+            # It was dead or dying when the prompt came: not a byte came back.
             process, turn = await self._run_turn(prompt, session_id)
         if not self._keeps_process:
             await self.close()

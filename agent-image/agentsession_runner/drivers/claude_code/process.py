@@ -19,6 +19,7 @@ class ClaudeProcess:
     def __init__(self, session_id: str) -> None:
         self.session_id = session_id
         self.exit_code: int | None = None
+        self.has_answered = False
         self._turn: TurnCollector | None = None
         self._turn_over = asyncio.Event()
         self._child: ChildProcess | None = None
@@ -54,6 +55,7 @@ class ClaudeProcess:
     def begin_turn(self, turn: TurnCollector) -> None:
         """Records belong to this turn from now on."""
         self._turn = turn
+        self.has_answered = False
         self._turn_over.clear()
         if self.exit_code is not None:
             self._turn_over.set()
@@ -68,7 +70,8 @@ class ClaudeProcess:
         await self._turn_over.wait()
 
     def take_stdout(self, data: bytes) -> None:
-        """Bytes from its stdout."""
+        """Bytes from its stdout; `has_answered` says that some came in this turn."""
+        self.has_answered = True
         for line in self._lines.feed(data):
             self._take(parse_line(line))
 
