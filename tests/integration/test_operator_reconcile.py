@@ -1,0 +1,324 @@
+"""The operator's whole step against a real Valkey; only the API server is played by the test."""
+
+from __future__ import annotations
+
+import copy
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from agentsession_core.api import Phase, TurnOutcome
+from agentsession_core.mailbox.keys import MailboxKeys
+from agentsession_core.mailbox.model import ResultRecord, RunAnswer
+from agentsession_core.mailbox.store import MailboxStore
+from agentsession_core.settings import Settings
+from agentsession_operator.cache import Cache
+from agentsession_operator.cluster import ConflictError, NotFoundError
+from agentsession_operator.handlers import Handlers
+from agentsession_operator.model import Key
+from agentsession_operator.reconcile import Reconciler
+from agentsession_operator.workqueue import WorkQueue
+from agentsession_testing.operator_worlds import IMAGES
+
+KEY = Key("agents", "anna")
+UID = "uid-1"
+
+
+class PlayedCluster:
+    """An API server's memory: stores what is made, refuses what it would refuse."""
+
+    def __init__(self) -> None:
+        self.session: dict[str, Any] | None = None
+        self.made: list[str] = []
+        self.statuses: list[dict[str, Any]] = []
+        self.events: list[str] = []
+        self.deleted: list[str] = []
+        self.jobs: dict[str, dict[str, Any]] = {}
+
+    def _made(self, body: dict[str, Any]) -> dict[str, Any]:
+        body = copy.deepcopy(body)
+        body["metadata"]["uid"] = f"{body['kind']}-{body['metadata']['name']}"
+        self.made.append(f"{body['kind']}/{body['metadata']['name']}")
+        return body
+
+    async def create_claim(self, body: dict[str, Any]) -> dict[str, Any]:
+        return self._made(body)
+
+    async def create_job(self, body: dict[str, Any]) -> dict[str, Any]:
+        made = self._made(body)
+        self.jobs[made["metadata"]["name"]] = made
+        return made
+
+    async def delete_job(self, namespace: str, name: str, uid: str) -> None:
+        self.deleted.append(name)
+
+    async def delete_session(self, key: Key, uid: str, resource_version: str) -> None:
+        if self.session is None:
+            raise NotFoundError(404, "gone")
+        if self.session["metadata"]["resourceVersion"] != resource_version:
+            raise ConflictError(409, "changed")
+        self.deleted.append(key.name)
+        self.session = None
+
+    async def patch_status(
+        self, key: Key, resource_version: str, patch: dict[str, Any]
+    ) -> dict[str, Any]:
+        if self.session is None:
+            raise NotFoundError(404, "gone")
+        if self.session["metadata"]["resourceVersion"] != resource_version:
+            raise ConflictError(409, "changed")
+        self.statuses.append(patch)
+        merge(self.session.setdefault("status", {}), patch)
+        self.bump()
+        return copy.deepcopy(self.session)
+
+    async def create_event(self, key: Key, uid: str, name: str, event: Any, at: datetime) -> None:
+        self.events.append(event.reason)
+
+    def bump(self) -> None:
+        assert self.session is not None
+        version = int(self.session["metadata"]["resourceVersion"]) + 1
+        self.session["metadata"]["resourceVersion"] = str(version)
+
+
+def merge(target: dict[str, Any], patch: dict[str, Any]) -> None:
+    for key, value in patch.items():
+        if value is None:
+            target.pop(key, None)
+        elif isinstance(value, dict):
+            merge(target.setdefault(key, {}), value)
+        else:
+            target[key] = value
+
+
+class Stage:
+    """One session, the operator's parts, and a clock that only the test moves."""
+
+    def __init__(self, store: MailboxStore) -> None:
+        self.store = store
+        self.now = 1_800_000_000.0
+        self.cluster = PlayedCluster()
+        self.cache = Cache()
+        settings = Settings(session_namespaces=("agents",), agent_images=IMAGES)
+        self.reconcile = Reconciler(
+            settings,
+            self.cache,
+            self.cluster,  # type: ignore[arg-type]
+            store,
+            lambda: self.now,
+            lambda: "id",
+        )
+        queue = WorkQueue(self.reconcile, lambda: self.now, lambda error: None)
+        self.handlers = Handlers(self.cache, queue)
+
+    async def apply(self, **spec: Any) -> float | None:
+        """The session is created or changed, and looked at."""
+        if self.cluster.session is None:
+            self.cluster.session = {
+                "metadata": {
+                    "name": KEY.name,
+                    "namespace": KEY.namespace,
+                    "uid": UID,
+                    "generation": 0,
+                    "resourceVersion": "1",
+                    "creationTimestamp": datetime.now(UTC).isoformat(),
+                },
+                "spec": {"user": {"id": "42"}},
+            }
+        self.cluster.session["spec"].update(spec)
+        self.cluster.session["metadata"]["generation"] += 1
+        self.cluster.bump()
+        return await self.look()
+
+    async def look(self) -> float | None:
+        """A watch event comes, a while after the last one."""
+        self.now += 5
+        if self.cluster.session is None:
+            self.handlers.forget_session(KEY)
+        else:
+            self.handlers.session(copy.deepcopy(self.cluster.session), deleted=False)
+        return await self.reconcile(KEY)
+
+    async def connect(self, run: int) -> None:
+        """The run's pod runs and its runner says hello."""
+        self.pod(run, phase="Running", state="running")
+        answer = await self.store.hello(
+            "42", run=f"{UID}/{run}", pod_uid=f"pod-{run}", pod=f"anna-r{run}-x"
+        )
+        assert answer.answer is RunAnswer.OK
+        await self.look()
+
+    def pod(self, run: int, *, phase: str, state: str, exit_code: int = 0) -> None:
+        job = self.cluster.jobs[f"anna-r{run}"]
+        details = {"exitCode": exit_code} if state == "terminated" else {}
+        body = {
+            "metadata": {
+                "name": f"anna-r{run}-x",
+                "namespace": "agents",
+                "uid": f"pod-{run}",
+                "labels": job["spec"]["template"]["metadata"]["labels"],
+            },
+            "spec": {"nodeName": "node-1"},
+            "status": {"phase": phase, "containerStatuses": [{"state": {state: details}}]},
+        }
+        self.handlers.pod(body, deleted=False)
+
+    async def answer(self, run: int, text: str) -> None:
+        """The runner takes its turn and answers it."""
+        turn = await self.store.begin_turn(
+            "42", run=f"{UID}/{run}", pod_uid=f"pod-{run}", turn=f"turn-{text}", timeout_seconds=60
+        )
+        assert turn.answer is RunAnswer.TURN
+        result = ResultRecord(TurnOutcome.SUCCEEDED, text, "conversation-1")
+        await self.store.commit_result("42", run=f"{UID}/{run}", turn=turn.turn, result=result)
+        await self.look()
+
+    async def leave(self, run: int) -> None:
+        """The drained runner says bye and its container ends."""
+        bye = await self.store.bye("42", run=f"{UID}/{run}", pod_uid=f"pod-{run}")
+        assert bye is RunAnswer.BYE
+        self.pod(run, phase="Running", state="terminated")
+        await self.look()
+
+    @property
+    def status(self) -> dict[str, Any]:
+        assert self.cluster.session is not None
+        status: dict[str, Any] = self.cluster.session["status"]
+        return status
+
+
+@pytest.fixture
+async def stage(redis_client: Redis) -> Stage:
+    store = MailboxStore(redis_client)
+    await store.begin_epoch("e")
+    return Stage(store)
+
+
+async def test_a_prompt_goes_all_the_way_to_the_status(stage: Stage) -> None:
+    await stage.apply(prompt="hello")
+    assert stage.cluster.made == ["PersistentVolumeClaim/anna-workspace", "Job/anna-r1"]
+    await stage.look()
+    assert len(stage.cluster.made) == 2, "nothing is made twice"
+    await stage.connect(1)
+    await stage.answer(1, "Hi!")
+    assert stage.status["phase"] == Phase.IDLE
+    assert stage.status["lastTurn"]["reply"] == "Hi!"
+    assert stage.status["agentSessionID"] == "conversation-1"
+    assert stage.cluster.events == ["WorkspaceCreated", "RunStarted", "TurnSucceeded"]
+
+
+async def test_an_idle_session_costs_no_write(stage: Stage) -> None:
+    await stage.apply(prompt="hello")
+    await stage.connect(1)
+    await stage.answer(1, "Hi!")
+    writes = len(stage.cluster.statuses)
+    for _ in range(5):
+        await stage.look()
+    assert len(stage.cluster.statuses) == writes
+
+
+async def test_prompts_a_b_a_are_three_messages_and_the_same_again_is_none(
+    stage: Stage, redis_client: Redis
+) -> None:
+    for prompt in ("A", "B", "A", "A"):
+        await stage.apply(prompt=prompt)
+    entries: Any = await redis_client.xrange(MailboxKeys("42").incoming)
+    assert [fields[b"text"] for _, fields in entries] == [b"A", b"B", b"A"]
+
+
+async def test_one_run_per_turn_and_the_next_resumes(stage: Stage) -> None:
+    await stage.apply(prompt="one", idlePolicy={"suspendAfterSeconds": 0})
+    await stage.connect(1)
+    await stage.answer(1, "1")
+    state = await stage.store.state("42")
+    assert state.run is not None
+    assert state.run.state == "drained"
+    await stage.leave(1)
+    assert stage.status["phase"] == Phase.SUSPENDED
+    await stage.apply(prompt="two")
+    assert stage.cluster.made[-1] == "Job/anna-r2"
+    # Starting is a passing phase: it is written when it still holds a while later.
+    await stage.look()
+    assert stage.status["phase"] == Phase.STARTING
+    assert stage.status["launchType"] == "resume"
+
+
+async def test_a_message_in_the_closing_window_keeps_the_runner(stage: Stage) -> None:
+    await stage.apply(prompt="one", idlePolicy={"suspendAfterSeconds": 0})
+    await stage.connect(1)
+    await stage.answer(1, "1")
+    await stage.apply(prompt="two")
+    bye = await stage.store.bye("42", run=f"{UID}/1", pod_uid="pod-1")
+    assert bye is RunAnswer.REOPENED
+    await stage.look()
+    assert stage.cluster.made[-1] == "Job/anna-r1"
+    await stage.answer(1, "2")
+    assert stage.status["lastTurn"]["reply"] == "2"
+
+
+async def test_a_run_that_dies_is_counted_once_and_followed_after_its_backoff(
+    stage: Stage,
+) -> None:
+    await stage.apply(prompt="one")
+    await stage.connect(1)
+    stage.pod(1, phase="Failed", state="terminated", exit_code=1)
+    for _ in range(3):
+        await stage.look()
+    state = await stage.store.state("42")
+    assert state.failure is not None
+    assert state.failure.count == 1
+    assert stage.status["phase"] == Phase.FAILED
+    assert "BackingOff" in stage.cluster.events
+    assert stage.cluster.made[-1] == "Job/anna-r1"
+
+
+async def test_deleted_by_a_person_the_mailbox_goes(stage: Stage, redis_client: Redis) -> None:
+    await stage.apply(prompt="one")
+    stage.cluster.session = None
+    await stage.look()
+    assert await redis_client.keys("user:42:*") == []
+
+
+async def test_deleted_for_idleness_and_a_change_meanwhile_wins(
+    stage: Stage, redis_client: Redis
+) -> None:
+    await stage.apply(prompt="one", idlePolicy={"suspendAfterSeconds": 0, "deleteAfterSeconds": 1})
+    await stage.connect(1)
+    await stage.answer(1, "1")
+    await stage.leave(1)
+    # Redis' clock cannot be moved: the message is made older instead.
+    await redis_client.zadd("sessions:activity", {"42": 1.0})
+    assert stage.cluster.session is not None
+    stage.cluster.session["metadata"]["creationTimestamp"] = "2020-01-01T00:00:00Z"
+    stage.cluster.session["status"]["lastActivityTime"] = "2020-01-01T00:00:00Z"
+    stage.handlers.session(copy.deepcopy(stage.cluster.session), deleted=False)
+    stage.cluster.bump()
+    await stage.reconcile(KEY)
+    assert stage.cluster.session is not None, "it changed after the operator had looked"
+    assert not (await stage.store.state("42")).closed
+    await stage.look()
+    assert stage.cluster.session is None
+    assert stage.cluster.deleted == ["anna"]
+
+
+async def test_two_sessions_of_a_mailbox_never_see_each_others_messages(stage: Stage) -> None:
+    await stage.apply(prompt="secret of the first")
+    await stage.connect(1)
+    await stage.answer(1, "answer to the first")
+    first = stage.cluster.session
+    second = copy.deepcopy(first)
+    assert second is not None
+    second["metadata"] |= {
+        "name": "ben",
+        "uid": "uid-2",
+        "creationTimestamp": "2099-01-01T00:00:00Z",
+    }
+    second["status"] = {}
+    stage.cluster.session = second
+    stage.handlers.session(copy.deepcopy(second), deleted=False)
+    await stage.reconcile(Key("agents", "ben"))
+    assert "answer to the first" not in str(stage.cluster.session)
+    conditions = {c["type"]: c["reason"] for c in stage.cluster.session["status"]["conditions"]}
+    assert conditions["Ready"] == "MailboxTaken"
