@@ -52,10 +52,12 @@ COPY --from=claude-code-binary /usr/local/bin/claude /usr/local/bin/claude
 COPY --from=runner /opt/agentsession /opt/agentsession
 ENV HOME=/home/agent \
     PYTHONUNBUFFERED=1 \
+    AGENTSESSION_CLI_VERSION=2.1.330 \
     CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1 \
     DISABLE_AUTOUPDATER=1 \
     DISABLE_ERROR_REPORTING=1 \
     DISABLE_TELEMETRY=1
 USER 1000:1000
 WORKDIR /workspace
-ENTRYPOINT ["python3", "-m", "agentsession_runner"]
+# -I: modules that an agent left in the workspace are not imported.
+ENTRYPOINT ["python3", "-I", "-m", "agentsession_runner"]

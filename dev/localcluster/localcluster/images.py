@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from localcluster.archives import archive_references, normalized_reference
 from localcluster.commands import run
@@ -59,6 +61,23 @@ class ImageStore:
             )
         self._import(archive, wanted[0], held)
         return wanted
+
+    def extract(self, reference: str, path: str, destination: Path) -> None:
+        """Copy one file out of an image.
+
+        Raises:
+            ClusterError: no such image or file, or the cluster is not up.
+        """
+        with TemporaryDirectory() as folder:
+            self._ctr("images", "mount", normalized_reference(reference), folder)
+            try:
+                shutil.copy2(Path(folder) / path.lstrip("/"), destination)
+            except OSError as error:
+                raise ClusterError(
+                    f"{reference} has no readable {path}: {error}", next_step="make images"
+                ) from error
+            finally:
+                self._ctr("images", "unmount", "--rm", folder)
 
     def _import(self, archive: Path, wanted: str, held: Sequence[str]) -> None:
         unnamed = [] if held else ["--index-name", wanted]

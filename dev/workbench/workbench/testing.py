@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
+from localcluster.images import ImageStore
+from localcluster.settings import load_settings as load_cluster_settings
 from workbench.clusters import Cluster
 from workbench.commands import run
 from workbench.console import Reporter
+from workbench.images import read_images
 from workbench.install import install_release, uninstall_release
-from workbench.settings import Settings
+from workbench.settings import ClusterKind, Settings
 
 # Short enough for a test to wait for, long enough not to race with the test itself.
 # The model that Claude Code asks for by itself; any price will do.
@@ -30,6 +34,7 @@ def run_tests(
         install_release(settings, cluster, names, reporter, _test_values())
     environment = {
         **cluster.environment(),
+        **_agent_cli(settings, reporter),
         "AGENTSESSION_TEST_NAMES": json.dumps(
             {
                 "release": names.release,
@@ -55,6 +60,23 @@ def run_tests(
         cluster.kubectl(
             "delete", "namespace", names.sessions_namespace, names.namespace, "--wait=false"
         )
+
+
+def _agent_cli(settings: Settings, reporter: Reporter) -> dict[str, str]:
+    """CLAUDE_BINARY: the CLI that is in the agent image, for tests that drive it directly."""
+    if settings.cluster is not ClusterKind.LOCAL:
+        reporter.note("CLAUDE_BINARY is taken from the local cluster's image only; set it yourself")
+        return {}
+    image = read_images(settings.clone)["agent"]
+    binary = settings.clone / ".build" / f"claude-{image['tag']}"
+    if not binary.exists():
+        with reporter.step("copy claude out of the agent image"):
+            for outdated in binary.parent.glob("claude-*"):
+                outdated.unlink()
+            store = ImageStore(load_cluster_settings(os.environ, settings.clone))
+            reference = f"{image['repository']}:{image['tag']}"
+            store.extract(reference, "/usr/local/bin/claude", binary)
+    return {"CLAUDE_BINARY": str(binary)}
 
 
 def _test_values() -> dict[str, object]:

@@ -151,3 +151,10 @@ def test_requirements_are_hashed_and_name_no_machine(name: str) -> None:
     assert text.count("--hash=sha256:") >= len(pinned)
     for word in ("://", "--index", "--find-links", "--trusted-host", "file:", " @ "):
         assert word not in text
+
+
+def test_the_runner_says_the_version_that_is_pinned() -> None:
+    pinned = json.loads((ROOT / "images" / "claude-code" / "package.json").read_text())
+    versions = {*pinned["optionalDependencies"].values()}
+    dockerfile = (ROOT / "images" / "agent.Dockerfile").read_text()
+    assert versions == set(re.findall(r"AGENTSESSION_CLI_VERSION=(\S+)", dockerfile))

@@ -79,7 +79,7 @@ class Runner:
 
 def make(client: Client, runner: Runner) -> SessionLoop:
     return SessionLoop(
-        cast(GatewayClient, client), cast(TurnRunner, runner), lambda: 0.0, lambda text: None
+        cast("GatewayClient", client), cast("TurnRunner", runner), lambda: 0.0, lambda text: None
     )
 
 
