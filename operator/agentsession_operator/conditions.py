@@ -39,6 +39,13 @@ def accepted(world: World, found: Assessment) -> Verdict:
     """Whether the settings can be carried out."""
     if found.refusal:
         return Verdict.no(found.refusal)
+    if world.ignored_type:
+        return Verdict(
+            FALSE,
+            Reason.AGENT_TYPE_PINNED,
+            f"The template says {world.ignored_type.value!r} now; the session keeps "
+            f"{world.effective.agent_type.value!r}, the type of its first run.",
+        )
     return Verdict(TRUE, Reason.VALID, "The settings are valid.")
 
 

@@ -117,16 +117,18 @@ class Reconciler:
         )
         effective_before = session.status.effective
         pinned = effective_before.agent_type if session.status.runs and effective_before else None
+        layers = (
+            session.spec,
+            template.spec if template else None,
+            settings.defaults,
+            settings.agent_images,
+        )
+        unpinned = merge(*layers)
         return World(
             session=session,
-            effective=merge(
-                session.spec,
-                template.spec if template else None,
-                settings.defaults,
-                settings.agent_images,
-                pinned,
-            ),
+            effective=merge(*layers, pinned) if pinned else unpinned,
             template_missing=template is None,
+            ignored_type=unpinned.agent_type if pinned not in (None, unpinned.agent_type) else None,
             available_types=frozenset(settings.agent_images),
             children=self._cache.children(key),
             mailbox=mailbox,

@@ -24,11 +24,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class World:
-    """One session and all that is known of it. `holds_mailbox`: no older session has the mailbox."""
+    """One session and all that is known of it.
+
+    `holds_mailbox`: no older session has the mailbox. `ignored_type`: what the template says now,
+    where the session's first run has pinned another agent type.
+    """
 
     session: AgentSession
     effective: Effective
     template_missing: bool
+    ignored_type: AgentType | None
     available_types: frozenset[AgentType]
     children: Children
     mailbox: MailboxState

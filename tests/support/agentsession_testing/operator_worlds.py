@@ -66,6 +66,7 @@ def make_world(session: AgentSession | None = None, **changes: Any) -> World:
         session=session,
         effective=merge(session.spec, template, AgentSessionTemplateSpec(), images),
         template_missing=template is None,
+        ignored_type=None,
         available_types=frozenset(images),
         children=Children(),
         mailbox=EMPTY,

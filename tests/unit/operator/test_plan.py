@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agentsession_core.api import Phase, Reason
+from agentsession_core.api import AgentType, Phase, Reason
 from agentsession_core.mailbox.model import FailureRecord, RunState, TurnRecord
 from agentsession_operator.model import Children
 from agentsession_operator.plan import plan
@@ -88,6 +88,11 @@ class TestWake:
         )
         starts = [a for a in plan(world).actions if isinstance(a, StartRun)]
         assert [start.run for start in starts] == [expected]
+
+    def test_a_pinned_agent_type_is_said_and_does_not_stop_the_session(self) -> None:
+        world = make_world(mailbox=WAITING, ignored_type=AgentType.CODEX)
+        assert StartRun(1, "", resumes=False) in plan(world).actions
+        assert reason(world, "Accepted") is Reason.AGENT_TYPE_PINNED
 
     def test_conversation_known_means_resume(self) -> None:
         world = make_world(mailbox=replace(WAITING, agent_session_id="abc"))
