@@ -10,27 +10,27 @@ from typing import Any, Final
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
-from agentsession_core.api.values import LaunchType, TurnOutcome
+from agentsession_core.api.values import LaunchType
 from agentsession_core.mailbox import keys
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.model import (
     CommitAnswer,
-    FailureRecord,
     HelloAnswer,
-    LastTurnRecord,
     MailboxState,
     PromptAdmission,
     ResultRecord,
     RunAnswer,
     RunCheck,
-    RunRecord,
     RunState,
     SessionHint,
     TurnGrant,
-    TurnRecord,
-    UsageRecord,
 )
-from agentsession_core.wire import TurnMessage
+from agentsession_core.mailbox.parse import (
+    read_message,
+    read_state,
+    read_streams,
+    read_text,
+)
 
 INCOMING_MESSAGES: Final = 100
 INCOMING_BYTES: Final = 1024 * 1024
@@ -69,7 +69,7 @@ class MailboxStore:
 
     async def _run(self, name: str, keys: Sequence[str], args: Iterable[object]) -> list[str]:
         answer = await self._scripts[name](keys=keys, args=[str(arg) for arg in args])
-        return [_text(part) for part in answer]
+        return [read_text(part) for part in answer]
 
     async def ping(self) -> None:
         """Raises redis.RedisError when Redis cannot be used."""
@@ -158,7 +158,7 @@ class MailboxStore:
             int(attempt),
             int(conversation),
             max(0.0, float(deadline) - float(now)),
-            tuple(_message(entry) for entry in json.loads(messages)),
+            tuple(read_message(entry) for entry in json.loads(messages)),
         )
 
     async def commit_result(
@@ -234,20 +234,20 @@ class MailboxStore:
         answer = await self._scripts["state"](
             keys=[k.incoming, k.state, k.run, k.turn, k.last, k.usage, k.prompt], args=[mailbox]
         )
-        return _state(answer)
+        return read_state(answer)
 
     async def begin_epoch(self, epoch: str) -> str:
         """Marks this Redis as known; answers the epoch in force."""
         await self._redis.set(keys.SESSIONS_EPOCH, epoch, nx=True)
-        return _text(await self._redis.get(keys.SESSIONS_EPOCH))
+        return read_text(await self._redis.get(keys.SESSIONS_EPOCH))
 
     async def backlog(self) -> list[str]:
         """Mailboxes in which messages wait."""
-        return sorted(_text(m) for m in await self._redis.smembers(keys.SESSIONS_BACKLOG))
+        return sorted(read_text(m) for m in await self._redis.smembers(keys.SESSIONS_BACKLOG))
 
     async def mailboxes(self) -> list[str]:
         """Every mailbox that a session has used."""
-        return sorted(_text(m) for m in await self._redis.smembers(keys.SESSIONS_MAILBOXES))
+        return sorted(read_text(m) for m in await self._redis.smembers(keys.SESSIONS_MAILBOXES))
 
     async def add_usage(
         self, mailbox: str, user: str, day: str, amounts: Mapping[str, int]
@@ -287,130 +287,14 @@ class MailboxStore:
         state then, and again at the first hint after each cut.
         """
         newest = await self._redis.xrevrange(keys.SESSIONS_EVENTS, count=1)
-        after = _text(newest[0][0]) if newest else "0-0"
+        after = read_text(newest[0][0]) if newest else "0-0"
         yield SessionHint(after, "", "following")
         while True:
             answer = await self._redis.xread(
                 {keys.SESSIONS_EVENTS: after}, count=1000, block=int(block_seconds * 1000)
             )
-            for _, entries in _streams(answer):
+            for _, entries in read_streams(answer):
                 for entry_id, fields in entries:
-                    after = _text(entry_id)
-                    entry = {_text(k): _text(v) for k, v in fields.items()}
+                    after = read_text(entry_id)
+                    entry = {read_text(k): read_text(v) for k, v in fields.items()}
                     yield SessionHint(after, entry.get("mailbox", ""), entry.get("kind", ""))
-
-
-def _streams(answer: Any) -> Iterable[tuple[Any, list[tuple[Any, dict[Any, Any]]]]]:
-    # RESP3 answers a mapping whose values are wrapped in one more list, RESP2 a list of pairs.
-    if isinstance(answer, dict):
-        return [(name, entries[0]) for name, entries in answer.items()]
-    return answer or []
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _message(entry: dict[str, str]) -> TurnMessage:
-    return TurnMessage(id=entry["id"], text=entry["text"], files=tuple(json.loads(entry["files"])))
-
-
-def _pairs(flat: Any) -> dict[str, str]:
-    if isinstance(flat, dict):
-        return {_text(k): _text(v) for k, v in flat.items()}
-    parts = [_text(part) for part in flat]
-    return dict(zip(parts[::2], parts[1::2], strict=True))
-
-
-def _number(value: str | None) -> float | None:
-    return float(value) if value else None
-
-
-def _state(answer: list[Any]) -> MailboxState:
-    waiting, mailbox, run, turn, last, usage, prompt, activity, epoch, now = answer
-    box = _pairs(mailbox)
-    return MailboxState(
-        waiting=int(waiting),
-        closed=box.get("state") == "closed",
-        session_uid=box.get("session"),
-        conversation=int(box.get("conversation", "1")),
-        agent_session_id=box.get("agent_session_id"),
-        run=_run_record(_pairs(run)),
-        turn=_turn_record(_pairs(turn)),
-        last=_last_record(_pairs(last)),
-        failure=_failure_record(box),
-        usage=_usage_record(_pairs(usage)),
-        prompt_hash=_pairs(prompt).get("sha256"),
-        last_activity=_number(_text(activity)),
-        epoch=_text(epoch) or None,
-        now=float(_text(now)),
-    )
-
-
-def _run_record(run: dict[str, str]) -> RunRecord | None:
-    if "run" not in run:
-        return None
-    return RunRecord(
-        run=run["run"],
-        state=RunState(run.get("state", RunState.OPEN)),
-        begun_at=float(run.get("begun_at", "0")),
-        pod_uid=run.get("pod_uid"),
-        pod=run.get("pod"),
-        hello_at=_number(run.get("hello_at")),
-        drained_at=_number(run.get("drained_at")),
-        bye_at=_number(run.get("bye_at")),
-        launch=run.get("launch", "cold"),
-        turns=int(run.get("turns", "0")),
-    )
-
-
-def _turn_record(turn: dict[str, str]) -> TurnRecord | None:
-    if "turn" not in turn:
-        return None
-    return TurnRecord(
-        turn=turn["turn"],
-        run=turn["run"],
-        source=turn["source"],
-        attempt=int(turn["attempt"]),
-        started_at=float(turn["started_at"]),
-        deadline=float(turn["deadline"]),
-    )
-
-
-def _last_record(last: dict[str, str]) -> LastTurnRecord | None:
-    if "turn" not in last:
-        return None
-    return LastTurnRecord(
-        turn=last["turn"],
-        run=last["run"],
-        source=last["source"],
-        outcome=TurnOutcome(last["outcome"]),
-        reply=last["reply"],
-        error_code=last["error_code"],
-        error_message=last["error_message"],
-        model_status=int(last["model_status"]) if last["model_status"] else None,
-        started_at=float(last["started_at"]),
-        finished_at=float(last["finished_at"]),
-        message_id=last["message_id"],
-    )
-
-
-def _failure_record(box: dict[str, str]) -> FailureRecord | None:
-    if "failures" not in box:
-        return None
-    return FailureRecord(
-        count=int(box["failures"]),
-        run=box["failed_run"],
-        reason=box["failure"],
-        at=float(box["failed_at"]),
-    )
-
-
-def _usage_record(usage: dict[str, str]) -> UsageRecord:
-    cost = usage.get("cost_nanousd")
-    return UsageRecord(
-        turns=int(usage.get("turns", "0")),
-        input_tokens=int(usage.get("input_tokens", "0")),
-        output_tokens=int(usage.get("output_tokens", "0")),
-        cost_nanousd=int(cost) if cost is not None and "unpriced" not in usage else None,
-    )

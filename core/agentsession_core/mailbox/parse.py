@@ -1,0 +1,139 @@
+"""Redis' answers to the mailbox scripts as values. Pure; reads RESP2 and RESP3 alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from agentsession_core.api.values import TurnOutcome
+from agentsession_core.mailbox.model import (
+    FailureRecord,
+    LastTurnRecord,
+    MailboxState,
+    RunRecord,
+    RunState,
+    TurnRecord,
+    UsageRecord,
+)
+from agentsession_core.wire import TurnMessage
+
+
+def read_streams(answer: Any) -> Iterable[tuple[Any, list[tuple[Any, dict[Any, Any]]]]]:
+    """(stream, entries) of an XREAD's answer."""
+    # RESP3 answers a mapping whose values are wrapped in one more list, RESP2 a list of pairs.
+    if isinstance(answer, dict):
+        return [(name, entries[0]) for name, entries in answer.items()]
+    return answer or []
+
+
+def read_text(value: Any) -> str:
+    """A bulk or simple string as text."""
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def read_message(entry: dict[str, str]) -> TurnMessage:
+    """A message as `begin_turn.lua` writes it."""
+    return TurnMessage(id=entry["id"], text=entry["text"], files=tuple(json.loads(entry["files"])))
+
+
+def _pairs(flat: Any) -> dict[str, str]:
+    if isinstance(flat, dict):
+        return {read_text(k): read_text(v) for k, v in flat.items()}
+    parts = [read_text(part) for part in flat]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def _number(value: str | None) -> float | None:
+    return float(value) if value else None
+
+
+def read_state(answer: list[Any]) -> MailboxState:
+    """The answer of `state.lua`."""
+    waiting, mailbox, run, turn, last, usage, prompt, activity, epoch, now = answer
+    box = _pairs(mailbox)
+    return MailboxState(
+        waiting=int(waiting),
+        closed=box.get("state") == "closed",
+        session_uid=box.get("session"),
+        conversation=int(box.get("conversation", "1")),
+        agent_session_id=box.get("agent_session_id"),
+        run=_run_record(_pairs(run)),
+        turn=_turn_record(_pairs(turn)),
+        last=_last_record(_pairs(last)),
+        failure=_failure_record(box),
+        usage=_usage_record(_pairs(usage)),
+        prompt_hash=_pairs(prompt).get("sha256"),
+        last_activity=_number(read_text(activity)),
+        epoch=read_text(epoch) or None,
+        now=float(read_text(now)),
+    )
+
+
+def _run_record(run: dict[str, str]) -> RunRecord | None:
+    if "run" not in run:
+        return None
+    return RunRecord(
+        run=run["run"],
+        state=RunState(run.get("state", RunState.OPEN)),
+        begun_at=float(run.get("begun_at", "0")),
+        pod_uid=run.get("pod_uid"),
+        pod=run.get("pod"),
+        hello_at=_number(run.get("hello_at")),
+        drained_at=_number(run.get("drained_at")),
+        bye_at=_number(run.get("bye_at")),
+        launch=run.get("launch", "cold"),
+        turns=int(run.get("turns", "0")),
+    )
+
+
+def _turn_record(turn: dict[str, str]) -> TurnRecord | None:
+    if "turn" not in turn:
+        return None
+    return TurnRecord(
+        turn=turn["turn"],
+        run=turn["run"],
+        source=turn["source"],
+        attempt=int(turn["attempt"]),
+        started_at=float(turn["started_at"]),
+        deadline=float(turn["deadline"]),
+    )
+
+
+def _last_record(last: dict[str, str]) -> LastTurnRecord | None:
+    if "turn" not in last:
+        return None
+    return LastTurnRecord(
+        turn=last["turn"],
+        run=last["run"],
+        source=last["source"],
+        outcome=TurnOutcome(last["outcome"]),
+        reply=last["reply"],
+        error_code=last["error_code"],
+        error_message=last["error_message"],
+        model_status=int(last["model_status"]) if last["model_status"] else None,
+        started_at=float(last["started_at"]),
+        finished_at=float(last["finished_at"]),
+        message_id=last["message_id"],
+    )
+
+
+def _failure_record(box: dict[str, str]) -> FailureRecord | None:
+    if "failures" not in box:
+        return None
+    return FailureRecord(
+        count=int(box["failures"]),
+        run=box["failed_run"],
+        reason=box["failure"],
+        at=float(box["failed_at"]),
+    )
+
+
+def _usage_record(usage: dict[str, str]) -> UsageRecord:
+    cost = usage.get("cost_nanousd")
+    return UsageRecord(
+        turns=int(usage.get("turns", "0")),
+        input_tokens=int(usage.get("input_tokens", "0")),
+        output_tokens=int(usage.get("output_tokens", "0")),
+        cost_nanousd=int(cost) if cost is not None and "unpriced" not in usage else None,
+    )
