@@ -28,9 +28,10 @@ def take_down(settings: Settings, reporter: Reporter, *, purge: bool, force: boo
     with reporter.step("removing the cluster", "cluster removed"):
         remove_everything(settings)
         unlink_state(settings.paths)
+        # The image store lies there; a build that was killed leaves its containers mounted.
+        unmount_below(settings.paths.cache)
     if purge and settings.paths.cache.exists():
         with reporter.step("removing built programs", f"removed {settings.paths.cache}"):
-            unmount_below(settings.paths.cache)
             # Go makes the files of fetched modules read-only; root is not held up by that.
             shutil.rmtree(settings.paths.cache)
     elif settings.paths.cache.exists():
