@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -68,14 +69,15 @@ def _agent_cli(settings: Settings, reporter: Reporter) -> dict[str, str]:
         reporter.note("CLAUDE_BINARY is taken from the local cluster's image only; set it yourself")
         return {}
     image = read_images(settings.clone)["agent"]
-    binary = settings.clone / ".build" / f"claude-{image['tag']}"
+    cluster_settings = load_cluster_settings(os.environ, settings.clone)
+    # Not in the clone: that may lie where only root may read, and the CLI runs as another user.
+    binary = cluster_settings.paths.cache / "agent-cli" / image["tag"] / "claude"
     if not binary.exists():
         with reporter.step("copy claude out of the agent image"):
-            for outdated in binary.parent.glob("claude-*"):
-                outdated.unlink()
-            store = ImageStore(load_cluster_settings(os.environ, settings.clone))
+            shutil.rmtree(binary.parent.parent, ignore_errors=True)
+            binary.parent.mkdir(parents=True)
             reference = f"{image['repository']}:{image['tag']}"
-            store.extract(reference, "/usr/local/bin/claude", binary)
+            ImageStore(cluster_settings).extract(reference, "/usr/local/bin/claude", binary)
     return {"CLAUDE_BINARY": str(binary)}
 
 
