@@ -60,8 +60,8 @@ def test_get_shows_the_columns_of_the_design(product: Product, new_name: NewName
     assert int(shown["TOKENS"]) > 0
     assert float(shown["COST"]) > 0
     assert shown["LAUNCH"] == "cold"
-    assert product.kubectl("get", "ags", name) == product.kubectl("get", "agentsessions", name)
-    assert name in product.kubectl("get", "agents")
+    for spelling in ("ags", "agentsession", "agents"):
+        assert name in product.kubectl("get", spelling)
 
 
 def test_describe_tells_the_story(product: Product, new_name: NewName) -> None:

@@ -70,6 +70,18 @@ def claude_binary() -> Path:
     return binary
 
 
+def end_processes_in(directory: Path) -> None:
+    """What a killed runner leaves: in a pod it would end with the container."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if (entry / "cwd").readlink().is_relative_to(directory):
+                os.kill(int(entry.name), signal.SIGKILL)
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # ended meanwhile, or somebody else's
+
+
 @pytest.fixture
 def volume() -> Iterator[Volume]:
     # Not pytest's own directory: only the user who runs the tests may enter that.
@@ -79,6 +91,7 @@ def volume() -> Iterator[Volume]:
         for path in (directory, volume.root, volume.home, volume.token):
             os.chown(path, AGENT_UID, AGENT_UID)
     yield volume
+    end_processes_in(directory)
     shutil.rmtree(directory)
 
 
