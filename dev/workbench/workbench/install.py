@@ -53,6 +53,8 @@ def install_release(
 ) -> None:
     """`helm upgrade --install` with the images that were built here."""
     install_crds(cluster, settings.clone / "crds", reporter)
+    for namespace in (names.namespace, names.sessions_namespace):
+        _wait_while_terminating(cluster, namespace)
     _ensure_namespace(cluster, names.namespace)
     if settings.model_key:
         _put_model_key(cluster, names, settings.model_key)
@@ -82,6 +84,15 @@ def uninstall_release(cluster: Cluster, names: Names) -> None:
     cluster.helm(
         "uninstall", names.release, "--namespace", names.namespace, "--ignore-not-found", "--wait"
     )
+
+
+def _wait_while_terminating(cluster: Cluster, namespace: str) -> None:
+    """Nothing can be made in a namespace that is being deleted, such as the last test's."""
+    phase = cluster.kubectl(
+        "get", "namespace", namespace, "--ignore-not-found", "-o", "jsonpath={.status.phase}"
+    )
+    if phase == "Terminating":
+        cluster.kubectl("wait", "--for=delete", f"namespace/{namespace}", "--timeout=180s")
 
 
 def _ensure_namespace(cluster: Cluster, name: str) -> None:
