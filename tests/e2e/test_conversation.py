@@ -69,6 +69,7 @@ def test_describe_tells_the_story(product: Product, new_name: NewName) -> None:
     manifest = product.manifest(name, prompt="hello", idlePolicy={"suspendAfterSeconds": 0})
     product.answer(product.apply(manifest))
     product.wait_phase(name, "Suspended")
+    product.wait_event(name, "Suspended")
     assert product.events(name) == ["WorkspaceCreated", "RunStarted", "TurnSucceeded", "Suspended"]
     described = product.kubectl("describe", "agentsession", name)
     for word in ("WorkspaceCreated", f"Started Job {name}-r1", "Answered a message from prompt"):

@@ -151,9 +151,7 @@ class Product:
             self.names.sessions_namespace,
             field_selector=f"involvedObject.kind=AgentSession,involvedObject.name={name}",
         )
-        ordered = sorted(
-            listed.items, key=lambda e: (e.last_timestamp, e.metadata.resource_version)
-        )
+        ordered = sorted(listed.items, key=lambda event: int(event.metadata.resource_version))
         return [event.reason for event in ordered]
 
     def wait_event(self, name: str, reason: str, seconds: float = 15.0) -> None:
