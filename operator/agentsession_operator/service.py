@@ -20,6 +20,7 @@ from agentsession_operator.workqueue import WorkQueue
 
 log = structlog.get_logger(__name__)
 RETRY_SECONDS: Final = 2.0
+SCHEMA_SECONDS: Final = 10.0
 _APPLY = "apply the CRDs of this version (kubectl apply --server-side -f crds/)"
 
 
@@ -56,6 +57,7 @@ class Service:
         settings, failed = self._settings, self._metrics.count_error
         async with asyncio.TaskGroup() as group:
             group.create_task(self._queue.run(settings.workers))
+            group.create_task(self._wait_for_schema())
             group.create_task(follow_hints(self._store, self._cache, self._queue, failed))
             group.create_task(
                 self._sweep.every(settings.sweep_seconds, self._sweep.backlog, failed)
@@ -64,8 +66,18 @@ class Service:
                 self._sweep.every(settings.anti_entropy_seconds, self._sweep.anti_entropy, failed)
             )
 
+    async def _wait_for_schema(self) -> None:
+        """Becomes ready by itself once newer CRDs have been applied."""
+        while self.problem is not None:
+            await asyncio.sleep(SCHEMA_SECONDS)
+            try:
+                await self._check_schema()
+            except (ClusterError, OSError) as error:
+                log.warning("schema not read", error=str(error))
+                self._metrics.count_error(error)
+
     async def _check_schema(self) -> None:
-        """Raises ClusterError without CRDs; older ones are a problem that ends when they are mended."""
+        """Sets `problem` where the CRDs are older. Raises ClusterError where there are none."""
         try:
             missing = missing_fields(await self._cluster.served_schemas())
         except NotFoundError as error:
