@@ -64,13 +64,15 @@ def build_targets() -> list[BuildTarget]:
         for part, number in (("Major", 1), ("Minor", 35))
     )
     return [
-        BuildTarget("localkube", "control plane", "./cmd/localkube", kubernetes_flags, "4 minutes"),
+        BuildTarget(
+            "localkube", "control plane", "./cmd/localkube", kubernetes_flags, "5 to 10 minutes"
+        ),
         BuildTarget(
             "coredns",
             f"CoreDNS {COREDNS_VERSION}",
             ".",
             "-s -w",
-            "1.5 minutes",
+            "2 minutes",
             module="coredns",
         ),
         BuildTarget(
@@ -78,7 +80,7 @@ def build_targets() -> list[BuildTarget]:
             f"helm {HELM_VERSION}",
             f"helm.sh/helm/v3/cmd/helm@{HELM_VERSION}",
             helm_flags,
-            "1.5 minutes",
+            "2 minutes",
         ),
         BuildTarget("pause", "pause program", "./cmd/pause", "-s -w", "a second"),
     ]
