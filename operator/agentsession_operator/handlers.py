@@ -30,12 +30,12 @@ class Handlers:
         key = _own_key(body)
         if deleted:
             self.forget_session(key)
-        else:
-            try:
-                self._cache.put_session(key, AgentSession.from_api(body))
-            except ValidationError as error:
-                log.error("session not understood", session=str(key), error=str(error))
-                return
+            return
+        try:
+            self._cache.put_session(key, AgentSession.from_api(body))
+        except ValidationError as error:
+            log.error("session not understood", session=str(key), error=str(error))
+            return
         self._queue.add(key)
 
     def forget_session(self, key: Key) -> None:

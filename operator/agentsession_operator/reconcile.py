@@ -123,12 +123,14 @@ class Reconciler:
             settings.defaults,
             settings.agent_images,
         )
-        unpinned = merge(*layers)
+        effective, ignored = merge(*layers), None
+        if pinned not in (None, effective.agent_type):
+            effective, ignored = merge(*layers, pinned), effective.agent_type
         return World(
             session=session,
-            effective=merge(*layers, pinned) if pinned else unpinned,
+            effective=effective,
             template_missing=template is None,
-            ignored_type=unpinned.agent_type if pinned not in (None, unpinned.agent_type) else None,
+            ignored_type=ignored,
             available_types=frozenset(settings.agent_images),
             children=self._cache.children(key),
             mailbox=mailbox,
@@ -144,11 +146,11 @@ class Reconciler:
         now = self._clock()
         since = self._changed_since.setdefault(key, now)
         delay = write_delay(session.status, status, now, self._last_write.get(key, 0.0), since)
-        if delay is None or delay > 0:
-            if delay is None:
-                del self._changed_since[key]
+        if delay:
             return delay
         del self._changed_since[key]
+        if delay is None:
+            return None
         patch = merge_patch(session.status.to_api(), status.to_api())
         try:
             body = await self._cluster.patch_status(key, session.metadata.resource_version, patch)

@@ -18,6 +18,7 @@ from agentsession_testing.runner_process import (
     RunnerProcess,
     Volume,
     fake_cli,
+    is_alive,
     make_volume,
     running_runner,
 )
@@ -41,13 +42,6 @@ async def until(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert loop.time() < end, f"waited {DEADLINE_SECONDS} s for {what}"
         await asyncio.sleep(0.01)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 async def drain(gateway: object, runner: RunnerProcess) -> None:

@@ -27,6 +27,7 @@ from agentsession_testing.runner_gateway import RunnerGateway, running_gateway, 
 from agentsession_testing.runner_process import (
     RunnerProcess,
     Volume,
+    is_alive,
     make_volume,
     running_runner,
 )
@@ -165,13 +166,6 @@ async def until(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert loop.time() < end, f"waited {DEADLINE_SECONDS} s for {what}"
         await asyncio.sleep(0.01)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 async def last_body(model: str) -> str:

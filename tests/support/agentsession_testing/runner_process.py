@@ -78,6 +78,14 @@ def make_volume(directory: Path) -> Volume:
     return volume
 
 
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; one that only waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def fake_cli(directory: Path) -> Path:
     """A program that behaves like `claude` without a model."""
     program = directory / "claude"
