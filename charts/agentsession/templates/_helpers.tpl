@@ -248,3 +248,28 @@ readinessProbe:
     - {protocol: TCP, port: 9090}
 {{- end -}}
 {{- end -}}
+
+{{/* Pods of `helm test`: they run where runs do, so their images are pulled as run pods' are. */}}
+{{- define "agentsession.testPodSettings" -}}
+{{- with dig "pod" "imagePullSecrets" list .Values.defaultTemplate }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+enableServiceLinks: false
+automountServiceAccountToken: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 1000
+  runAsGroup: 1000
+  seccompProfile:
+    type: RuntimeDefault
+{{- end -}}
+
+{{- define "agentsession.testContainer" -}}
+{{ include "agentsession.image.spec" (list . "service") }}
+resources:
+  requests: {cpu: 10m, memory: 32Mi, ephemeral-storage: 8Mi}
+  limits: {memory: 128Mi, ephemeral-storage: 8Mi}
+securityContext:
+  {{- include "agentsession.containerSecurity" . | nindent 2 }}
+{{- end -}}

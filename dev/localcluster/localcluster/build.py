@@ -82,6 +82,9 @@ def build_targets() -> list[BuildTarget]:
             helm_flags,
             "2 minutes",
         ),
+        BuildTarget(
+            "netpol-cni", "CNI plugin for network policies", "./cmd/netpol-cni", "-s -w", "a second"
+        ),
         BuildTarget("pause", "pause program", "./cmd/pause", "-s -w", "a second"),
     ]
 

@@ -63,7 +63,8 @@ def load_ruleset(ruleset: str) -> None:
 
 def delete_tables(network: Network) -> None:
     """Remove the cluster's and kube-proxy's nftables tables."""
-    for family, table in (("inet", network.nft_table), *KUBE_PROXY_TABLES):
+    ours = (("inet", network.nft_table), ("inet", network.netpol_table))
+    for family, table in (*ours, *KUBE_PROXY_TABLES):
         if table_exists(family, table):
             run(["nft", "delete", "table", family, table], next_step=NEXT_STEP)
 

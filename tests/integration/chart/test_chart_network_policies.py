@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agentsession_core.naming import LABEL_NETWORK
+from agentsession_operator import network_check
 from agentsession_testing.chart import KEY, Helm, Object, find_helm
 
 SYSTEM, AGENTS = "agentsession-system", "agents"
@@ -223,3 +224,68 @@ def test_only_constructs_that_the_local_cluster_renders(helm: Helm) -> None:
     for spec in policies(helm.objects(DEVELOPMENT)).values():
         for rule in [*spec.get("ingress", []), *spec.get("egress", [])]:
             assert all(isinstance(port["port"], int) for port in rule.get("ports", []))
+
+
+def network_test(helm: Helm, *layers: Object) -> tuple[Object, Object, Object]:
+    """Service, Deployment and Pod of `helm test` in one session namespace."""
+    made = {item["kind"]: item for item in helm.tests(*layers)}
+    return made["Service"], made["Deployment"], made["Pod"]
+
+
+def test_helm_test_tries_from_a_pod_like_a_run_of_every_session_namespace(helm: Helm) -> None:
+    tests = helm.tests(KEY, {"sessions": {"namespaces": ["one", "two"]}})
+    pods = [item for item in tests if item["kind"] == "Pod"]
+    assert [item["metadata"]["namespace"] for item in pods] == ["one", "two"]
+    for item in pods:
+        # The least that any run is denied.
+        assert item["metadata"]["labels"][LABEL_NETWORK] == "Internet"
+        assert "agentsession.dev/session" not in item["metadata"]["labels"]
+
+
+def test_helm_test_gives_arguments_that_the_check_reads(helm: Helm) -> None:
+    _, _, pod = network_test(helm, DEVELOPMENT)
+    (container,) = pod["spec"]["containers"]
+    assert container["command"][:3] == ["python", "-m", "agentsession_operator.network_check"]
+    read = network_check.parse([*container["command"][3:], *container["args"]])
+    assert read.gateway == "http://agentsession-gateway.agentsession-system.svc:8080"
+    assert [str(target) for target in [read.peer, *read.sealed, *read.unproven]] == [
+        "another pod of this namespace (agentsession-network-test-peer.agents.svc:8080)",
+        "the API server (kubernetes.default.svc:443)",
+        "Redis (agentsession-redis.agentsession-system.svc:6379)",
+        "the model server (agentsession-model-server.agentsession-system.svc:8080)",
+        "cloud metadata (169.254.169.254:80)",
+    ]
+    assert read.policies
+    _, _, pod = network_test(helm, KEY, {"networkPolicy": {"enabled": False}})
+    (container,) = pod["spec"]["containers"]
+    assert not network_check.parse([*container["command"][3:], *container["args"]]).policies
+
+
+def test_the_other_pod_is_named_once_it_listens(helm: Helm) -> None:
+    service, deployment, pod = network_test(helm, KEY)
+    assert service["spec"]["clusterIP"] == "None"
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
+    assert not service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    read = network_check.parse(container["command"][3:])
+    assert read.port == service["spec"]["ports"][0]["port"]
+    assert container["readinessProbe"]["tcpSocket"]["port"] == read.port
+    weights = [item["metadata"]["annotations"]["helm.sh/hook-weight"] for item in (deployment, pod)]
+    assert weights == ["-1", "0"]
+
+
+def test_pods_of_helm_test_fit_the_restricted_standard(helm: Helm) -> None:
+    secret = {"defaultTemplate": {"pod": {"imagePullSecrets": [{"name": "registry"}]}}}
+    _, deployment, pod = network_test(helm, KEY, secret)
+    for spec in (deployment["spec"]["template"]["spec"], pod["spec"]):
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["imagePullSecrets"] == [{"name": "registry"}]
+        (container,) = spec["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }

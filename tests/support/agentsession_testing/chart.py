@@ -49,9 +49,21 @@ class Helm:
         return self.run(*arguments)
 
     def objects(self, *layers: Object, **names: str) -> list[Object]:
+        """What `helm install` makes, without what `helm test` does."""
+        return [item for item in self._everything(*layers, **names) if not _hook(item)]
+
+    def tests(self, *layers: Object, **names: str) -> list[Object]:
+        """What `helm test` makes."""
+        return [item for item in self._everything(*layers, **names) if _hook(item) == "test"]
+
+    def _everything(self, *layers: Object, **names: str) -> list[Object]:
         result = self.template(IMAGES, *layers, **names)
         assert result.returncode == 0, result.stderr
         return [item for item in yaml.safe_load_all(result.stdout) if item]
+
+
+def _hook(item: Object) -> str:
+    return str(item["metadata"].get("annotations", {}).get("helm.sh/hook", ""))
 
 
 def find_helm(folder: Path) -> Helm:
