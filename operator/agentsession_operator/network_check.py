@@ -57,7 +57,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of one target; `open_seconds` is how long it was reached before it was not."""
+    """What became of one target; `open_seconds` is when, from the start, it was last reached."""
 
     target: Target
     reached: bool
@@ -117,17 +117,22 @@ Clock = Callable[[], float]
 Sleep = Callable[[float], None]
 
 
-def try_target(target: Target, reach: Reach, clock: Clock, sleep: Sleep) -> Finding:
-    """Tries until it is not reached, or SETTLE_SECONDS have passed."""
+def try_targets(
+    targets: Sequence[Target], reach: Reach, clock: Clock, sleep: Sleep
+) -> list[Finding]:
+    """Tries each until it is not reached, or SETTLE_SECONDS have passed."""
     start = clock()
-    open_seconds = 0.0
+    found: dict[Target, Finding] = {}
+    pending = list(targets)
     while True:
-        reached, detail = reach(target)
-        if not reached:
-            return Finding(target, False, detail, open_seconds)
-        open_seconds = clock() - start
-        if open_seconds >= SETTLE_SECONDS:
-            return Finding(target, True, detail)
+        for target in pending:
+            reached, detail = reach(target)
+            before = found.get(target)
+            spent = clock() - start if reached else before.open_seconds if before else 0.0
+            found[target] = Finding(target, reached, detail, spent)
+        pending = [target for target in pending if found[target].reached]
+        if not pending or clock() - start >= SETTLE_SECONDS:
+            return [found[target] for target in targets]
         sleep(PAUSE_SECONDS)
 
 
@@ -206,7 +211,7 @@ def probe(arguments: argparse.Namespace) -> int:
     try:
         check_controls(arguments.gateway, arguments.peer, time.monotonic, time.sleep)
         print("works    DNS, the gateway, and from there Redis and the API server")
-        findings = [try_target(item, reach, time.monotonic, time.sleep) for item in targets]
+        findings = try_targets(targets, reach, time.monotonic, time.sleep)
     except ControlError as error:
         print(f"IT CANNOT BE TOLD whether agents are sealed: {error}")
         return UNKNOWN

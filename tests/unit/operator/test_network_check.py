@@ -24,7 +24,7 @@ from agentsession_operator.network_check import (
     parse,
     parse_target,
     reach,
-    try_target,
+    try_targets,
     wait_until,
 )
 
@@ -87,17 +87,20 @@ class Time:
 
 def test_a_pod_that_is_sealed_late_is_said_to_have_been_open() -> None:
     clock = Time()
-    answers = iter([(True, "open"), (True, "open"), (False, "no answer")])
-    found = try_target(REDIS, lambda _: next(answers), clock, clock.sleep)
-    assert (found.reached, found.open_seconds) == (False, 0.5)
-    (line, _) = judge([found], "agents", policies=True).lines
-    assert line.endswith("no answer, after 0.5 s in which it was open")
+    answers = {REDIS: [(True, "open"), (True, "open"), (False, "no answer")], API: [(False, "no")]}
+    found = try_targets([REDIS, API], lambda item: answers[item].pop(0), clock, clock.sleep)
+    assert [item.reached for item in found] == [False, False]
+    assert [item.open_seconds for item in found] == [0.5, 0.0]
+    (late, never, last) = judge(found, "agents", policies=True).lines
+    assert late.endswith("no answer, but open for the first 0.5 s")
+    assert never.endswith(": no")
+    assert last.startswith("Agents are sealed")
 
 
 def test_what_stays_open_is_reached() -> None:
     clock = Time()
-    found = try_target(REDIS, lambda _: (True, "open"), clock, clock.sleep)
-    assert found.reached
+    found = try_targets([REDIS, API], lambda _: (True, "open"), clock, clock.sleep)
+    assert [item.reached for item in found] == [True, True]
     assert clock.now == SETTLE_SECONDS
 
 
