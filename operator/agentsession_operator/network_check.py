@@ -105,11 +105,10 @@ def judge(findings: Sequence[Finding], namespace: str, *, policies: bool) -> Ver
 
 
 def _line(finding: Finding) -> str:
-    sign = "REACHED" if finding.reached else "sealed "
-    late = (
-        f", after {finding.open_seconds:.1f} s in which it was open" if finding.open_seconds else ""
-    )
-    return f"{sign}  {finding.target}: {finding.detail}{late}"
+    if finding.reached:
+        return f"REACHED  {finding.target}: {finding.detail}"
+    late = f", but open for the first {finding.open_seconds:.1f} s" if finding.open_seconds else ""
+    return f"sealed   {finding.target}: {finding.detail}{late}"
 
 
 Reach = Callable[[Target], tuple[bool, str]]
