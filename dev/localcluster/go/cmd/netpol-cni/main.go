@@ -24,12 +24,12 @@ type configuration struct {
 	StateDir string `json:"stateDir"`
 }
 
-// podArguments are what the runtime says of the pod in CNI_ARGS.
+// podArguments are what the runtime says of the pod in CNI_ARGS; the fields are called like the keys.
 type podArguments struct {
 	types.CommonArgs
-	Namespace types.UnmarshallableString `json:"K8S_POD_NAMESPACE"`
-	Name      types.UnmarshallableString `json:"K8S_POD_NAME"`
-	UID       types.UnmarshallableString `json:"K8S_POD_UID"`
+	K8S_POD_NAMESPACE types.UnmarshallableString
+	K8S_POD_NAME      types.UnmarshallableString
+	K8S_POD_UID       types.UnmarshallableString
 }
 
 func main() {
@@ -109,7 +109,7 @@ func describe(arguments *skel.CmdArgs, result *current.Result) (*attachments.Att
 	if err := types.LoadArgs(arguments.Args, &pod); err != nil {
 		return nil, fmt.Errorf("reading CNI_ARGS: %w", err)
 	}
-	if pod.Namespace == "" {
+	if pod.K8S_POD_NAMESPACE == "" {
 		return nil, errors.New("CNI_ARGS has no K8S_POD_NAMESPACE")
 	}
 	address := ipv4(result)
@@ -118,9 +118,9 @@ func describe(arguments *skel.CmdArgs, result *current.Result) (*attachments.Att
 	}
 	return &attachments.Attachment{
 		ContainerID: arguments.ContainerID,
-		Namespace:   string(pod.Namespace),
-		Name:        string(pod.Name),
-		UID:         string(pod.UID),
+		Namespace:   string(pod.K8S_POD_NAMESPACE),
+		Name:        string(pod.K8S_POD_NAME),
+		UID:         string(pod.K8S_POD_UID),
 		Address:     address.String(),
 		Link:        hostLink(result),
 	}, nil
