@@ -56,7 +56,7 @@ def test_it_may_read_and_say_but_change_nothing(settings: Settings) -> None:
         resource: set(rule["verbs"]) for rule in role["rules"] for resource in rule["resources"]
     }
     assert verbs.pop("events") == {"create", "patch"}
-    assert verbs == dict.fromkeys(("pods", "namespaces", "networkpolicies"), {"list", "watch"})
+    assert verbs == {key: {"list", "watch"} for key in ("pods", "namespaces", "networkpolicies")}
 
 
 def test_all_plugins_are_in_one_folder(tmp_path: Path) -> None:
