@@ -144,8 +144,15 @@ def suspended(world: World, found: Assessment) -> Verdict:
         return Verdict(FALSE, Reason.AWAKE, "A run is about to start.")
     if not found.newest_run:
         return Verdict(TRUE, Reason.NEVER_STARTED, "No message has come yet.")
-    if found.record is not None and found.record.why == Reason.OUTDATED:
+    why = found.record.why if found.record else None
+    if why == Reason.OUTDATED:
         return Verdict(TRUE, Reason.OUTDATED, f"The run ended: {_OUTDATED}.")
+    if why == Reason.RUN_DEADLINE_NEAR:
+        return Verdict(
+            TRUE,
+            Reason.RUN_DEADLINE_NEAR,
+            "The run ended: too little of run.activeDeadlineSeconds was left for a turn.",
+        )
     return Verdict(TRUE, Reason.IDLE, f"Nothing happened for {world.effective.suspend_after} s.")
 
 

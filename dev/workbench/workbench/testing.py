@@ -21,7 +21,12 @@ from workbench.settings import ClusterKind, Settings
 # Short enough for a test to wait for, long enough not to race with the test itself.
 # The model that Claude Code asks for by itself; any price will do.
 MODEL = "claude-opus-5-5"
-OPERATOR_VALUES = {"backoffBaseSeconds": 1, "backoffLimitSeconds": 5, "sweepSeconds": 5}
+OPERATOR_VALUES = {
+    "backoffBaseSeconds": 1,
+    "backoffLimitSeconds": 5,
+    "sweepSeconds": 5,
+    "helloTimeoutSeconds": 20,
+}
 
 
 def run_tests(
