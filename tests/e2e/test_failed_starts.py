@@ -152,7 +152,7 @@ def test_volume_of_another_user(product: Product, new_name: NewName) -> None:
         product.apply(product.manifest(name, user=name, prompt=secret, workspace=retained))
     )
     product.kubectl("delete", "agentsession", name, "--timeout=60s")
-    body = product.apply(product.manifest(name, user="another", prompt="run: cat secret.txt"))
+    body = product.apply(product.manifest(name, user=f"{name}-other", prompt="run: cat secret.txt"))
     failed = failed_start(product, name, "WorkspaceConflict", "belongs to another user")
     assert condition(failed, "WorkspaceReady")["reason"] == "WorkspaceConflict"
     assert f"{name}-r1" not in product.jobs(name)
