@@ -8,7 +8,8 @@ from agentsession_operator.world import World
 
 def deadline_near(world: World, found: Assessment) -> bool:
     """Whether too little of the run's deadline is left for a whole turn."""
-    if found.record is None:
+    if found.record is None or found.refusal is not None:
+        # Settings that do not fit together say nothing about a run that was started with others.
         return False
     latest = found.record.begun_at + world.effective.active_deadline - world.effective.turn_timeout
     return world.now >= latest

@@ -315,6 +315,10 @@ class TestOutdatedRuns:
         session = make_session(agent={"type": "droid"})
         assert plan(make_live_world(session, children=self.OLD)).actions == ()
 
+    def test_unfit_limits_do_not_end_a_run_that_was_started_with_others(self) -> None:
+        session = make_session(run={"turnTimeoutSeconds": 50_000})
+        assert plan(make_live_world(session)).actions == ()
+
     def test_say_so_while_they_end_and_afterwards(self) -> None:
         drained = replace(EMPTY, run=make_run(state=RunState.DRAINED, why="Outdated"))
         ending = make_live_world(mailbox=drained)
