@@ -115,6 +115,9 @@ def _last_record(last: dict[str, str]) -> LastTurnRecord | None:
         started_at=float(last["started_at"]),
         finished_at=float(last["finished_at"]),
         message_id=last["message_id"],
+        # Absent in what an older release wrote.
+        model_code=last.get("model_code", ""),
+        model_detail=last.get("model_detail", ""),
     )
 
 
