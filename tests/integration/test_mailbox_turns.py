@@ -157,6 +157,15 @@ class TestCheckRun:
     async def test_idle(self, box: MailboxStore) -> None:
         assert await self.check(box) == (RunAnswer.OK, False, None, False)
 
+    async def test_a_turns_grace_ends_with_the_runs_bye(self, box: MailboxStore) -> None:
+        await prompt(box)
+        await turn(box)
+        await box.commit_result(BOX, run=RUN, turn="t1", result=OK)
+        await box.drain(BOX, run=RUN, by_hand=False)
+        assert await self.check(box) == (RunAnswer.OK, True, None, True)
+        await box.bye(BOX, run=RUN, pod_uid=POD)
+        assert await self.check(box) == (RunAnswer.OK, True, None, False)
+
     async def test_drained(self, box: MailboxStore) -> None:
         await box.drain(BOX, run=RUN, by_hand=False)
         assert await self.check(box) == (RunAnswer.OK, True, None, False)
