@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-pytest_plugins = ["agentsession_testing.valkey"]
+pytest_plugins = ["agentsession_testing.valkey", "agentsession_testing.claude_cli"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -17,6 +17,9 @@ ATTEMPT_NOTE = (
     "Part of the work may be done already: look before you repeat anything.]"
 )
 
+BLANK_ANSWER = "The message was empty: there was nothing to give to the agent."
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
 
 @dataclass(frozen=True)
 class Session:
@@ -64,11 +67,27 @@ def choose_session(
     return Session(conversation, new_id(), lost=True)
 
 
+def is_blank(messages: Sequence[Message]) -> bool:
+    """Whether there is nothing to read in a turn's messages: no visible character and no file."""
+    return not any(message.files or _has_visible(message.text) for message in messages)
+
+
 def compose_prompt(messages: Sequence[Message], attempt: int) -> str:
     """The turn's messages as one prompt, with a word about an attempt that was cut off."""
     parts = [ATTEMPT_NOTE] if attempt > 1 else []
     for message in messages:
-        parts.append(message.text)
+        parts.append(_readable(message.text))
         if message.files:
             parts.append("Files: " + ", ".join(message.files))
     return "\n\n".join(parts)
+
+
+def _has_visible(text: str) -> bool:
+    # Spaces of all kinds, control and format characters are not printable to Python.
+    return any(character.isprintable() and character != " " for character in text)
+
+
+def _readable(text: str) -> str:
+    """The text with a visible mark for what not every reader takes: NUL, half surrogate pairs."""
+    marked = text.replace("\0", REPLACEMENT)
+    return marked.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -8,10 +8,12 @@ from dataclasses import replace
 from typing import Literal
 
 from agentsession_runner.conversation import (
+    BLANK_ANSWER,
     LOST_NOTE,
     Session,
     choose_session,
     compose_prompt,
+    is_blank,
 )
 from agentsession_runner.drivers.base import AgentError, AgentResult, BaseAgent, Verdict
 from agentsession_runner.event_sender import EventSender
@@ -87,6 +89,9 @@ class TurnRunner:
 
     async def run(self, order: TurnOrder, sender: EventSender) -> TurnReport:
         """Carry out a turn to its end, whatever the end is."""
+        if is_blank(order.messages):
+            # A model's API refuses such a message, and an agent would make something up.
+            return TurnReport("Succeeded", BLANK_ANSWER)
         deadline = asyncio.get_running_loop().time() + max(order.remaining_seconds, 0.0)
         self._stop.clear()
         self._relay.sender = sender

@@ -12,11 +12,11 @@ from agentsession_core.api import (
     ConditionType,
     OperatingMode,
     Reason,
-    TurnOutcome,
 )
-from agentsession_core.mailbox.model import FailureRecord, LastTurnRecord
+from agentsession_core.mailbox.model import FailureRecord
 from agentsession_operator.assess import Assessment, moment, pod_trouble
 from agentsession_operator.times import backoff_until
+from agentsession_operator.turn_problem import turn_problem
 from agentsession_operator.world import Problem, World
 
 TRUE, FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
@@ -188,30 +188,6 @@ def degraded(world: World, found: Assessment) -> Verdict:
         known = failure_problem(world.mailbox.failure)
         return Verdict(TRUE, known.reason, known.message)
     return Verdict(FALSE, Reason.HEALTHY, "The last turn went well." if last else "")
-
-
-def turn_problem(last: LastTurnRecord) -> Problem | None:
-    """What a failed turn says about the next."""
-    detail = (last.error_message or last.error_code)[:600]
-    if last.outcome is TurnOutcome.MODEL_ERROR:
-        if last.model_status in (401, 403):
-            return Problem(
-                Reason.MODEL_AUTHENTICATION_FAILED,
-                f"the model API refused the key (HTTP {last.model_status}); set a valid one in "
-                "gateway.models.anthropic and send the next message",
-            )
-        if last.model_status is not None and 400 <= last.model_status < 429:
-            return Problem(
-                Reason.MODEL_REFUSED,
-                f"the model API refused the request (HTTP {last.model_status}): {detail}",
-            )
-        status = f" (HTTP {last.model_status})" if last.model_status else ""
-        return Problem(Reason.MODEL_UNAVAILABLE, f"the model API did not answer{status}: {detail}")
-    if last.outcome is TurnOutcome.TIMED_OUT:
-        return Problem(Reason.TURN_TIMED_OUT, "the last turn was over run.turnTimeoutSeconds")
-    if last.outcome is TurnOutcome.FAILED:
-        return Problem(Reason.TURN_FAILED, f"the last turn failed: {detail}")
-    return None
 
 
 _ALL: dict[ConditionType, Callable[[World, Assessment], Verdict]] = {

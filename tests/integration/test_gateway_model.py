@@ -22,6 +22,7 @@ from agentsession_core.mailbox.keys import MailboxKeys, daily_usage
 from agentsession_core.mailbox.model import ResultRecord
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import Settings
+from agentsession_gateway import limits
 from agentsession_gateway.cluster import Resource
 from agentsession_gateway.server import build_server
 from agentsession_testing.fake_cluster import secret
@@ -188,39 +189,107 @@ async def test_neither_key_nor_token_is_answered_or_logged(harness: Harness, api
     assert "Hi" not in json.dumps(audit)
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("POST", "/v1/files"),
-        ("POST", "/v1/messages/../files"),
-        ("POST", "/v1/messages/%2e%2e/files"),
-        ("POST", "/v1/messages%2f..%2ffiles"),
-        ("POST", "/../v1/messages"),
-        ("POST", "//v1/messages"),
-        ("POST", "/v1//messages"),
-        ("POST", "/v1/messages/"),
-        ("POST", "/v1/messages/batches"),
-        ("POST", "/v1/Messages"),
-        ("POST", "/v1/messages;x"),
-        ("POST", "/v1/messages%00"),
-        ("POST", ""),
-        ("GET", "/v1/messages"),
-        ("PUT", "/v1/messages"),
-        ("DELETE", "/v1/models"),
-        ("POST", "/v1/models"),
-        ("GET", "/v1/models/claude-x"),
-        ("GET", "/v1/models/../files"),
-        ("GET", "/api/hello"),
-    ],
-)
-async def test_everything_else_is_not_found(
-    harness: Harness, api: ModelApi, method: str, path: str
-) -> None:
-    await harness.begin_turn()
+NOT_ON_THE_LIST = [
+    ("POST", "/v1/files"),
+    ("POST", "/v1/messages/../files"),
+    ("POST", "/v1/messages/%2e%2e/files"),
+    ("POST", "/v1/messages%2f..%2ffiles"),
+    ("POST", "/../v1/messages"),
+    ("POST", "//v1/messages"),
+    ("POST", "/v1//messages"),
+    ("POST", "/v1/messages/"),
+    ("POST", "/v1/messages/batches"),
+    ("POST", "/v1/Messages"),
+    ("POST", "/v1/messages;x"),
+    ("POST", "/v1/messages%00"),
+    ("POST", ""),
+    ("GET", "/v1/messages"),
+    ("PUT", "/v1/messages"),
+    ("DELETE", "/v1/models"),
+    ("POST", "/v1/models"),
+    ("GET", "/v1/models/claude-x"),
+    ("GET", "/v1/models/../files"),
+    ("GET", "/api/hello"),
+    ("POST", "/v1/messages/%2e%2e/%2e%2e/v1/files"),
+    ("POST", "/v1/messages/%252e%252e/files"),
+    ("POST", "/v1/./messages"),
+    ("POST", "/./v1/messages"),
+    ("POST", "/v1/messages/."),
+    ("POST", "/v1/messages%2f"),
+    ("POST", "/v1/messages%20"),
+    ("POST", "/v1/messages%0a"),
+    ("POST", "/v1/messages%3fx"),
+    ("POST", "/v1/messages%23"),
+    ("POST", "/v1/messages\\..\\files"),
+    ("POST", "/v1/messages/..;/files"),
+    ("POST", "/v1/messages@other.example/"),
+    ("POST", "/v1/%ef%bc%8emessages"),
+    ("POST", "@other.example/v1/messages"),
+    ("HEAD", "/v1/models"),
+    ("OPTIONS", "/v1/messages"),
+    ("PATCH", "/v1/messages"),
+]
+RAW_TARGETS = [
+    # A proxy would be asked so; what follows the host is still compared with the list.
+    ("POST", f"http://other.example{MESSAGES}/../files", 404),
+    ("POST", "http://other.example/v1/messages", 404),
+    ("POST", "//other.example/v1/messages", 404),
+    ("POST", f"/.{MESSAGES}", 404),
+    ("POST", f"/v1/runner/..{MESSAGES}", 404),
+    ("POST", f"/%2e%2e{MESSAGES}", 404),
+    ("POST", f"{MESSAGES.replace('anthropic', 'openai')}", 404),
+    ("TRACE", MESSAGES, 405),
+    ("post", MESSAGES, 405),
+    ("CONNECT", "other.example:443", 404),
+    ("OPTIONS", "*", 404),
+    ("POST", f"http://other.example{MESSAGES}", 404),
+]
+
+
+@asynccontextmanager
+async def listening(harness: Harness) -> AsyncIterator[str]:
     server = build_server(harness.app(), "127.0.0.1", 0, harness.hub.close)
     async with serving(server) as url:
-        status = await raw_status(url, method, f"/v1/model/anthropic{path}")
-    assert status == 404
+        yield url
+
+
+async def test_everything_else_is_not_found(harness: Harness, api: ModelApi) -> None:
+    await harness.begin_turn()
+    async with listening(harness) as url:
+        found = {
+            call: await raw_status(url, call[0], f"/v1/model/anthropic{call[1]}")
+            for call in NOT_ON_THE_LIST
+        }
+    assert found == dict.fromkeys(NOT_ON_THE_LIST, 404)
+    assert api.seen == []
+
+
+async def test_targets_that_only_raw_sockets_send(harness: Harness, api: ModelApi) -> None:
+    await harness.begin_turn()
+    async with listening(harness) as url:
+        found = [
+            (method, target, await raw_status(url, method, target))
+            for method, target, _ in RAW_TARGETS
+        ]
+    assert found == RAW_TARGETS
+    assert api.seen == []
+
+
+async def test_a_body_that_does_not_arrive(
+    harness: Harness, api: ModelApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "BODY_SECONDS", 0.2)
+    await harness.begin_turn()
+    async with listening(harness) as url:
+        target = httpx.URL(url)
+        reader, writer = await asyncio.open_connection(target.host, target.port)
+        writer.write(
+            f"POST {MESSAGES} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {TOKEN}\r\n"
+            "Content-Length: 1000\r\n\r\n{".encode()
+        )
+        line = await asyncio.wait_for(reader.readline(), 10)
+        writer.close()
+    assert line.split()[1] == b"408"
     assert api.seen == []
 
 

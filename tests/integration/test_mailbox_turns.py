@@ -136,6 +136,15 @@ class TestCheckRun:
     async def test_idle(self, box: MailboxStore) -> None:
         assert await self.check(box) == (RunAnswer.OK, False, None, False)
 
+    async def test_a_turns_grace_ends_with_the_runs_bye(self, box: MailboxStore) -> None:
+        await prompt(box)
+        await turn(box)
+        await box.commit_result(BOX, run=RUN, turn="t1", result=OK)
+        await box.drain(BOX, run=RUN, by_hand=False)
+        assert await self.check(box) == (RunAnswer.OK, True, None, True)
+        await box.bye(BOX, run=RUN, pod_uid=POD)
+        assert await self.check(box) == (RunAnswer.OK, True, None, False)
+
     async def test_drained(self, box: MailboxStore) -> None:
         await box.drain(BOX, run=RUN, by_hand=False)
         assert await self.check(box) == (RunAnswer.OK, True, None, False)
@@ -361,6 +370,26 @@ class TestCommitResult:
         await box.commit_result(BOX, run=RUN, turn="t1", result=OK)
         assert (await box.state(BOX)).waiting == 1
         assert await box.backlog() == [BOX]
+
+    async def test_carries_the_gateways_words_about_the_model(self, box: MailboxStore) -> None:
+        await prompt(box)
+        await turn(box)
+        for status, detail in ((429, "slow down"), (402, "pay, ä\x00")):
+            await box.model_status(BOX, turn="t1", status=status, code=f"c{status}", detail=detail)
+        await box.commit_result(BOX, run=RUN, turn="t1", result=OK)
+        last = (await box.state(BOX)).last
+        assert last is not None
+        assert (last.model_code, last.model_detail) == ("c402", "pay, ä\x00")
+
+    async def test_a_success_clears_the_gateways_words(self, box: MailboxStore) -> None:
+        await prompt(box)
+        await turn(box)
+        await box.model_status(BOX, turn="t1", status=429, code="c", detail="d")
+        await box.model_status(BOX, turn="t1", status=200)
+        await box.commit_result(BOX, run=RUN, turn="t1", result=OK)
+        last = (await box.state(BOX)).last
+        assert last is not None
+        assert (last.model_status, last.model_code, last.model_detail) == (None, "", "")
 
     @pytest.mark.parametrize(
         ("statuses", "expected"), [([401], 401), ([529, 200], None), ([200, 500], 500), ([], None)]

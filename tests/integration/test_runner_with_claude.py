@@ -8,9 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,18 +21,17 @@ import pytest
 from agentsession_core.wire import CancelOrder, DrainOrder, Skill, SkillFile, Welcome
 from agentsession_dev.model_server.rules import parse_rules
 from agentsession_dev.model_server.server import serve_in_thread
+from agentsession_testing.claude_cli import AGENT_UID, as_agent
 from agentsession_testing.runner_gateway import RunnerGateway, running_gateway, turn, welcome
 from agentsession_testing.runner_process import (
     RunnerProcess,
     Volume,
     is_alive,
-    make_volume,
     running_runner,
 )
 
 pytestmark = [pytest.mark.claude, pytest.mark.timeout(180)]
 
-AGENT_UID = 1000
 DEADLINE_SECONDS = 60.0
 RULES: dict[str, Any] = {
     "rules": [
@@ -60,62 +57,11 @@ RULES: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="session")
-def claude_binary() -> Path:
-    named = os.environ.get("CLAUDE_BINARY")
-    if named is None:
-        pytest.skip("CLAUDE_BINARY is not set: it names the Claude Code binary to test with")
-    binary = Path(named)
-    if not binary.is_file():
-        pytest.fail(f"CLAUDE_BINARY names {named}, which is no file")
-    return binary
-
-
-def end_processes_in(directory: Path) -> None:
-    """What a killed runner leaves: in a pod it would end with the container."""
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            if (entry / "cwd").readlink().is_relative_to(directory):
-                os.kill(int(entry.name), signal.SIGKILL)
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue  # ended meanwhile, or somebody else's
-
-
-@pytest.fixture
-def volume() -> Iterator[Volume]:
-    # Not pytest's own directory: only the user who runs the tests may enter that.
-    directory = Path(tempfile.mkdtemp(prefix="agentsession-runner-"))
-    volume = make_volume(directory)
-    if os.geteuid() == 0:
-        for path in (directory, volume.root, volume.home, volume.token):
-            os.chown(path, AGENT_UID, AGENT_UID)
-    yield volume
-    end_processes_in(directory)
-    shutil.rmtree(directory)
-
-
 @pytest.fixture
 def model() -> Iterator[str]:
     rules = parse_rules(json.dumps(RULES).encode())
     with serve_in_thread(rules=rules, any_key=True) as url:
         yield url
-
-
-def as_agent() -> tuple[str, ...]:
-    """The CLI refuses to skip permissions as root; as another user nothing needs changing."""
-    if os.geteuid() != 0:
-        return ()
-    # The checkout and its Python may lie where only root may read.
-    capabilities = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
-    return (
-        "setpriv",
-        f"--reuid={AGENT_UID}",
-        f"--regid={AGENT_UID}",
-        "--clear-groups",
-        *capabilities,
-    )
 
 
 @dataclass

@@ -52,7 +52,12 @@ class TurnRecord:
 
 @dataclass(frozen=True)
 class LastTurnRecord:
-    """The turn that ended last. `model_status` is the HTTP status of the model call that failed it."""
+    """The turn that ended last.
+
+    `model_status` is the HTTP status of the model call that failed it; `model_code` (the API's type
+    of error, or the gateway's own code) and `model_detail` say more. All three are the gateway's
+    words; `error_code` and `error_message` are the runner's, which the agent could forge.
+    """
 
     turn: str
     run: str
@@ -65,6 +70,8 @@ class LastTurnRecord:
     started_at: float
     finished_at: float
     message_id: str
+    model_code: str = ""
+    model_detail: str = ""
 
 
 @dataclass(frozen=True)

@@ -28,13 +28,24 @@ def read_streams(answer: Any) -> Iterable[tuple[Any, list[tuple[Any, dict[Any, A
 
 
 def read_text(value: Any) -> str:
-    """A bulk or simple string as text."""
-    return value.decode() if isinstance(value, bytes) else str(value)
+    """A bulk or simple string as text; bytes that are no UTF-8 become U+FFFD.
+
+    Anyone may XADD such bytes by hand: an error here would stop the mailbox for good.
+    """
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def read_message(entry: dict[str, str]) -> TurnMessage:
-    """A message as `begin_turn.lua` writes it."""
-    return TurnMessage(id=entry["id"], text=entry["text"], files=tuple(json.loads(entry["files"])))
+    """A message as `begin_turn.lua` writes it; files that are no list of texts are left out."""
+    return TurnMessage(id=entry["id"], text=entry["text"], files=_files(entry["files"]))
+
+
+def _files(value: str) -> tuple[str, ...]:
+    try:
+        files = json.loads(value)
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(file for file in files if isinstance(file, str)) if isinstance(files, list) else ()
 
 
 def _pairs(flat: Any) -> dict[str, str]:
@@ -118,6 +129,9 @@ def _last_record(last: dict[str, str]) -> LastTurnRecord | None:
         started_at=float(last["started_at"]),
         finished_at=float(last["finished_at"]),
         message_id=last["message_id"],
+        # Absent in what an older release wrote.
+        model_code=last.get("model_code", ""),
+        model_detail=last.get("model_detail", ""),
     )
 
 

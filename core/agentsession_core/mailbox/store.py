@@ -193,9 +193,11 @@ class MailboxStore:
         )
         return CommitAnswer(answer[0])
 
-    async def model_status(self, mailbox: str, *, turn: str, status: int) -> None:
-        """Remembers the status of the turn's newest model call; 200 clears it."""
-        await self._run("model_status", [MailboxKeys(mailbox).turn], [turn, status])
+    async def model_status(
+        self, mailbox: str, *, turn: str, status: int, code: str = "", detail: str = ""
+    ) -> None:
+        """Remembers how the turn's newest model call ended; status 200 clears it."""
+        await self._run("model_status", [MailboxKeys(mailbox).turn], [turn, status, code, detail])
 
     async def remember_conversation(
         self, mailbox: str, *, run: str, turn: str, agent_session_id: str

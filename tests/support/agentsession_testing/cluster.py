@@ -193,6 +193,15 @@ class Product:
                 return
         raise AssertionError(f"{name}: no Event {reason} within {seconds:.0f} s; seen: {seen}")
 
+    def event_types(self, name: str, reason: str) -> set[str]:
+        """Types of the session's Events with this reason; waits until there is one."""
+        self.wait_event(name, reason)
+        listed = self.core.list_namespaced_event(
+            self.names.sessions_namespace,
+            field_selector=f"involvedObject.kind=AgentSession,involvedObject.name={name}",
+        )
+        return {event.type for event in listed.items if event.reason == reason}
+
     def pods(self, name: str) -> list[Any]:
         """The session's pods."""
         found: list[Any] = self.core.list_namespaced_pod(
@@ -261,9 +270,9 @@ class ModelServer:
             if any(contains in text for text in record["user_texts"][-1:])
         ]
 
-    def fail(self, count: int, **effect: Any) -> None:
-        """Makes the next `count` main requests fail."""
-        body = {"count": count, "fail": effect, "kind": "main"}
+    def fail(self, count: int, text: str | None = None, **effect: Any) -> None:
+        """Makes the next `count` main requests fail, or those whose newest text fits a regex."""
+        body = {"count": count, "fail": effect, "kind": "main", "text": text}
         self._http.post("/_control/fail", json=body).raise_for_status()
 
     def mend(self) -> None:

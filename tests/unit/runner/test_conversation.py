@@ -7,6 +7,7 @@ from agentsession_runner.conversation import (
     Session,
     choose_session,
     compose_prompt,
+    is_blank,
 )
 from agentsession_runner.orders import Message
 from agentsession_runner.workspace import StoredSession, is_session_id, parse_session
@@ -84,3 +85,39 @@ def test_prompts() -> None:
     assert compose_prompt([one], 1) == "one"
     assert compose_prompt([one, two], 1) == "one\n\ntwo\n\nFiles: x.txt, y.txt"
     assert compose_prompt([one], 2) == f"{ATTEMPT_NOTE}\n\none"
+
+
+@pytest.mark.parametrize(
+    ("written", "given"),
+    [
+        ("a\0b", "a\ufffdb"),
+        ("half \ud83d pair", "half \ufffd pair"),
+        ("a whole \ud83d\ude00 pair", "a whole 😀 pair"),
+        ("\ufeff\x1b[31m\x07\t\r\n\u2028\u202e🙂", "\ufeff\x1b[31m\x07\t\r\n\u2028\u202e🙂"),
+        ("x" * 100_000, "x" * 100_000),
+    ],
+    ids=["nul", "half a pair", "a pair in two", "the rest as it is", "long"],
+)
+def test_a_prompt_is_given_as_it_was_written(written: str, given: str) -> None:
+    assert compose_prompt([Message("1", written)], 1) == given
+
+
+@pytest.mark.parametrize(
+    ("texts", "blank"),
+    [
+        (["", " \t\r\n"], True),
+        (["\u00a0\u2003\u3000\u2028"], True),
+        (["\u200b\ufeff\u200d\0\x1b"], True),
+        ([" ", "x"], False),
+        (["."], False),
+        (["🙂"], False),
+        (["\u0301"], False),
+        ([], True),
+    ],
+)
+def test_messages_with_nothing_to_read(texts: list[str], blank: bool) -> None:
+    assert is_blank([Message(str(n), text) for n, text in enumerate(texts)]) is blank
+
+
+def test_a_message_with_a_file_is_not_empty() -> None:
+    assert not is_blank([Message("1", "", ("a.txt",))])

@@ -31,7 +31,7 @@ if recorded[1] then
     -- The run that had it is gone: another attempt with a full timeout.
     redis.call('HINCRBY', turnkey, 'attempt', 1)
     redis.call('HSET', turnkey, 'run', ARGV[2], 'deadline', now[1] + ARGV[5])
-    redis.call('HDEL', turnkey, 'model_status')
+    redis.call('HDEL', turnkey, 'model_status', 'model_code', 'model_detail')
     redis.call('XADD', 'sessions:events', 'MAXLEN', '~', '10000', '*', 'mailbox', ARGV[1], 'kind', 'turn')
   end
   return order(cjson.decode(recorded[3]))
