@@ -121,6 +121,9 @@ class Workspace:
             ):
                 if not _is_plain_file(LOCK_FILE, directory):
                     remove(LOCK_FILE, directory)
+                elif _mode(LOCK_FILE, directory) not in (None, 0o600):
+                    # Not replaced: another pod may hold this very file.
+                    os.chmod(LOCK_FILE, 0o600, dir_fd=directory)
                 return os.open(LOCK_FILE, LOCK_FLAGS, 0o600, dir_fd=directory)
         except OSError as error:
             raise WorkspaceError(
@@ -164,6 +167,13 @@ def _is_plain_file(name: str, directory: int) -> bool:
         return stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
     except FileNotFoundError:
         return True
+
+
+def _mode(name: str, directory: int) -> int | None:
+    try:
+        return stat.S_IMODE(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return None
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -145,10 +145,13 @@ async def running(
     model: str,
     given: Welcome | None = None,
     environment: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
 ) -> AsyncIterator[Run]:
+    """A runner with its gateway; `prefix` is a command in front of it, run before the user changes."""
+    before = (*prefix, *as_agent())
     async with (
         running_gateway(model_url=model, welcome=given or welcome()) as gateway,
-        running_runner(gateway, volume, cli, prefix=as_agent(), environment=environment) as runner,
+        running_runner(gateway, volume, cli, prefix=before, environment=environment) as runner,
     ):
         await gateway.ready()
         yield Run(gateway, runner)

@@ -16,6 +16,7 @@ from typing import Any, Final
 from agentsession_runner.orders import Skill
 from agentsession_runner.safe_files import (
     ensure_directory,
+    is_directory,
     names_in,
     open_directory,
     remove,
@@ -96,7 +97,7 @@ def write_config_directory(
         ensure_directory(DIRECTORY, runner) as directory,
     ):
         for name in names_in(directory):
-            if name not in KEPT:
+            if name not in KEPT or not is_directory(name, directory):
                 remove(name, directory)
         write_file(SETTINGS, _json(settings), directory)
         write_file(STATE, _json({"mcpServers": {}, "projects": {}}), directory)
