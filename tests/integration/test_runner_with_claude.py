@@ -29,6 +29,7 @@ from agentsession_testing.runner_process import Volume, is_alive
 
 pytestmark = [pytest.mark.claude, pytest.mark.timeout(180)]
 
+
 async def test_two_turns_in_one_process(volume: Volume, claude_binary: Path, model: str) -> None:
     async with running(volume, claude_binary, model) as run:
         first = await run.ask("t1", "hello", "and more")

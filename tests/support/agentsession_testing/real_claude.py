@@ -157,6 +157,19 @@ async def running(
         yield Run(gateway, runner)
 
 
+def small_disk(volume: Volume, megabytes: int, then: str = "true") -> tuple[str, ...]:
+    """A command that gives the runner a small disk of its own, gone with its last process.
+
+    `then` is shell that runs in the empty volume. Needs root.
+    """
+    options = f"size={megabytes}m,uid={AGENT_UID},gid={AGENT_UID},mode=755"
+    script = (
+        f"mount -t tmpfs -o {options} none {volume.root} && cd {volume.root} && {{ {then}; }} "
+        '&& exec "$@"'
+    )
+    return ("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh")
+
+
 async def until(condition: Callable[[], object], what: str) -> None:
     loop = asyncio.get_running_loop()
     end = loop.time() + DEADLINE_SECONDS
