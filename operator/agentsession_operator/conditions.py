@@ -173,8 +173,22 @@ def turn_problem(last: LastTurnRecord) -> Problem | None:
     if last.outcome is TurnOutcome.TIMED_OUT:
         return Problem(Reason.TURN_TIMED_OUT, "the last turn was over run.turnTimeoutSeconds")
     if last.outcome is TurnOutcome.FAILED:
-        return Problem(Reason.TURN_FAILED, f"the last turn failed: {detail}")
+        return _failed_turn(last, detail)
     return None
+
+
+_WORKSPACE_REASONS = {
+    "workspace_full": Reason.WORKSPACE_FULL,
+    "workspace_read_only": Reason.WORKSPACE_READ_ONLY,
+}
+
+
+def _failed_turn(last: LastTurnRecord, detail: str) -> Problem:
+    """The runner's code says whether a person must do something to the volume first."""
+    reason = _WORKSPACE_REASONS.get(last.error_code)
+    if reason is not None:
+        return Problem(reason, f"the last turn failed: {detail}")
+    return Problem(Reason.TURN_FAILED, f"the last turn failed: {detail}")
 
 
 _ALL: dict[ConditionType, Callable[[World, Assessment], Verdict]] = {

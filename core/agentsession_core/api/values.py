@@ -134,6 +134,8 @@ class Reason(StrEnum):
     MODEL_UNAVAILABLE = "ModelUnavailable"
     MODEL_REFUSED = "ModelRefused"
     TURN_FAILED = "TurnFailed"
+    WORKSPACE_FULL = "WorkspaceFull"
+    WORKSPACE_READ_ONLY = "WorkspaceReadOnly"
     TURN_TIMED_OUT = "TurnTimedOut"
     REDIS_UNAVAILABLE = "RedisUnavailable"
     REDIS_STATE_LOST = "RedisStateLost"
