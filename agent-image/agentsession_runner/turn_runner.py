@@ -194,7 +194,7 @@ class TurnRunner:
                 conversation,
                 known if conversation == self._welcome.conversation else None,
                 self._workspace.read_session(),
-                self._agent.conversation_exists,
+                self._agent.conversation_bytes,
                 self._new_id,
             )
         return self._session
@@ -218,13 +218,16 @@ class TurnRunner:
             return session
         self._report("the agent went on under another session id")
         self._saved_before = 0
-        return replace(session, agent_session_id=reported)
+        return replace(session, agent_session_id=reported, saved_bytes=0)
 
     def _finish(self, session: Session, verdict: Verdict, sender: EventSender) -> Verdict:
         saved = self._agent.conversation_bytes(session.agent_session_id)
         grew = saved > self._saved_before
         answered = session.answered + (1 if saved else 0)
-        self._session = replace(session, answered=answered, lost=False)
+        # A file that an agent removed and its CLI began again stays shorter than this: the next
+        # run must find the conversation lost.
+        kept = max(saved, session.saved_bytes + max(saved - self._saved_before, 0))
+        self._session = replace(session, answered=answered, saved_bytes=kept, lost=False)
         stored = self._save(self._session)
         problem = None
         if verdict.outcome == "Failed" or not (grew and stored) or self._workspace.is_short():

@@ -40,11 +40,15 @@ LOCK_RETRY_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class StoredSession:
-    """What an earlier run left in `session.json`; `answered` counts the conversation's turns."""
+    """What an earlier run left in `session.json`.
+
+    `answered` counts the conversation's turns; `saved_bytes` is the length of its file.
+    """
 
     conversation: int
     agent_session_id: str
     answered: int
+    saved_bytes: int = 0
 
 
 class Workspace:
@@ -111,6 +115,7 @@ class Workspace:
             "conversation": session.conversation,
             "agentSessionID": session.agent_session_id,
             "answered": session.answered,
+            "savedBytes": session.saved_bytes,
         }
         try:
             with (
@@ -200,10 +205,12 @@ def parse_session(text: str) -> StoredSession | None:
         return None
     conversation = content.get("conversation")
     identifier = content.get("agentSessionID")
-    answered = content.get("answered", 0)
-    if not (_is_count(conversation) and _is_count(answered) and is_session_id(identifier)):
+    answered, saved_bytes = content.get("answered", 0), content.get("savedBytes", 0)
+    if not (_is_count(conversation) and _is_count(answered) and _is_count(saved_bytes)):
         return None
-    return StoredSession(conversation, identifier, answered)
+    if not is_session_id(identifier):
+        return None
+    return StoredSession(conversation, identifier, answered, saved_bytes)
 
 
 def is_session_id(value: object) -> TypeGuard[str]:

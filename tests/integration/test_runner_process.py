@@ -107,7 +107,12 @@ async def test_another_conversation_starts_anew(volume: Volume, cli: Path) -> No
     assert new.agent_session_id != old.agent_session_id
     assert gateway.states_of("t2") == [{"agentSessionID": new.agent_session_id}]
     stored = json.loads((volume.root / ".agentsession" / "session.json").read_text())
-    assert stored == {"conversation": 1, "agentSessionID": new.agent_session_id, "answered": 1}
+    assert stored == {
+        "conversation": 1,
+        "agentSessionID": new.agent_session_id,
+        "answered": 1,
+        "savedBytes": volume.conversation(new.agent_session_id).stat().st_size,
+    }
 
 
 async def test_a_lost_conversation_is_said_to_be_lost(volume: Volume, cli: Path) -> None:
