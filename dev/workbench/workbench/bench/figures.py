@@ -10,6 +10,8 @@ from itertools import pairwise
 from workbench.bench.statistics import Summary, summarise
 
 NAMED_STAGES = 2
+# What happened when in one round: a mark's key to Unix seconds, None where it was not seen.
+Marks = Mapping[str, float | None]
 
 
 class Unit(StrEnum):
@@ -47,7 +49,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Figure:
-    """A row of values. `key` is its name in the JSON report and never changes."""
+    """A row of values. `key` is its name in the JSON report and never changes.
+
+    `stages` are shown below it; `bounds` are the stages that a missed target is explained with, where
+    they are others.
+    """
 
     key: str
     title: str
@@ -55,6 +61,7 @@ class Figure:
     values: tuple[float, ...]
     target: Target | None = None
     stages: tuple[Stage, ...] = ()
+    bounds: tuple[Stage, ...] = ()
 
     @property
     def summary(self) -> Summary:
@@ -84,13 +91,22 @@ def judge(figure: Figure) -> Verdict | None:
     if figure.target is None:
         return None
     measured = float(getattr(figure.summary, figure.target.statistic))
-    longest = sorted(figure.stages, key=lambda stage: -summarise(stage.values).p50)
+    longest = sorted(figure.bounds or figure.stages, key=lambda stage: -summarise(stage.values).p50)
     return Verdict(measured <= figure.target.at_most, measured, tuple(longest[:NAMED_STAGES]))
 
 
-def chain(
-    rounds: Sequence[Mapping[str, float | None]], labels: Mapping[str, str]
-) -> tuple[Stage, ...]:
+def spans(rounds: Sequence[Marks], begin: str, end: str) -> tuple[float, ...]:
+    """Seconds between two marks in each round. Raises ValueError when a round lacks one."""
+    found = []
+    for marks in rounds:
+        first, last = marks.get(begin), marks.get(end)
+        if first is None or last is None:
+            raise ValueError(f"{begin if first is None else end!r} was not seen in some round")
+        found.append(last - first)
+    return tuple(found)
+
+
+def chain(rounds: Sequence[Marks], labels: Mapping[str, str]) -> tuple[Stage, ...]:
     """The stages between neighbouring marks.
 
     `rounds` holds each round's marks (key to Unix seconds), `labels` what the marks are called, in
@@ -99,9 +115,6 @@ def chain(
     """
     known = [key for key in labels if all(marks.get(key) is not None for marks in rounds)]
     return tuple(
-        Stage(
-            f"{labels[before]} → {labels[after]}",
-            tuple(float(m[after] or 0) - float(m[before] or 0) for m in rounds),
-        )
+        Stage(f"{labels[before]} → {labels[after]}", spans(rounds, before, after))
         for before, after in pairwise(known)
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import uuid
 
 from workbench.bench.context import Context
-from workbench.bench.figures import Figure, Section, Target, Unit, chain
+from workbench.bench.figures import Figure, Marks, Section, Target, Unit, chain, spans
 from workbench.bench.processes import first_start
 from workbench.bench.sessions import Session
-from workbench.bench.starts import Marks, way_through_redis, way_through_the_cluster
+from workbench.bench.starts import way_through_redis, way_through_the_cluster
 
 WARM_SECONDS = 0.15
 SUSPENDED_SECONDS = 1.5
@@ -43,10 +43,10 @@ def measure_warm(context: Context, session: Session) -> Section:
         marks, generation = _send(context, session)
         rounds.append(marks)
         session.wait_answer(generation)
-    stages = chain(rounds, WARM)
+    way, stages = spans(rounds, "changed", "request"), chain(rounds, WARM)
     return Section(
         "Awake session: changed prompt → request at the model server",
-        (Figure("warm", "awake", Unit.SECONDS, _way(rounds), Target(WARM_SECONDS), stages),),
+        (Figure("warm", "awake", Unit.SECONDS, way, Target(WARM_SECONDS), stages),),
     )
 
 
@@ -63,13 +63,12 @@ def measure_suspended(context: Context) -> Section:
         marks, generation = _send(context, session)
         processes = session.processes(session.wait_running_pod())
         calls = context.audit.since(mark) if context.audit and mark else []
-        marks |= way_through_the_cluster(calls, session)
-        marks["process_made"] = min((p.started_at for p in processes if p.pid == 1), default=None)
-        marks["cli_started"] = first_start(processes, CLI)
-        rounds.append(marks)
+        made = min((p.started_at for p in processes if p.pid == 1), default=None)
+        inside = {"process_made": made, "cli_started": first_start(processes, CLI)}
+        rounds.append({**marks, **way_through_the_cluster(calls, session), **inside})
     session.delete()
     stages = chain(rounds, SUSPENDED)
-    way = _way(rounds)
+    way = spans(rounds, "changed", "request")
     return Section(
         "Suspended session: changed prompt → request at the model server",
         (Figure("suspended", "suspended", Unit.SECONDS, way, Target(SUSPENDED_SECONDS), stages),),
@@ -84,7 +83,3 @@ def _send(context: Context, session: Session) -> tuple[Marks, int]:
     record = context.model.arrival(newest, marker)
     marks: Marks = {"changed": changed, "request": float(record["received_at"])}
     return {**marks, **way_through_redis(context, session, event)}, generation
-
-
-def _way(rounds: list[Marks]) -> tuple[float, ...]:
-    return tuple(float(m["request"] or 0) - float(m["changed"] or 0) for m in rounds)

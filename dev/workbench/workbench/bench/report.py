@@ -43,9 +43,17 @@ def row(figure: Figure) -> tuple[str, ...]:
     return (title, str(seen.n), *values, target, verdict_words(figure))
 
 
+def cells(figures: Sequence[Figure]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Columns and rows of a table; where each figure is one value, that value alone."""
+    rows = [row(figure) for figure in figures]
+    if all(len(figure.values) == 1 and figure.target is None for figure in figures):
+        return ("", "value"), [(title, middle) for title, _, _, middle, *_ in rows]
+    return COLUMNS, rows
+
+
 def missed(sections: Sequence[Section]) -> Iterator[str]:
     """A sentence for each missed target, with what bounds the figure."""
-    for figure in (figure for section in sections for figure in section.figures):
+    for figure in [figure for section in sections for figure in section.figures]:
         verdict = judge(figure)
         if verdict is None or verdict.met or figure.target is None:
             continue
@@ -71,9 +79,10 @@ def markdown(
     lines += [f"- Missed: {text}" for text in missed(sections)]
     lines += [f"- Not measured: {text}" for text in unmeasured]
     for section in sections:
-        lines += ["", f"## {section.title}", ""]
+        lines += ["", f"## {section.title}"]
         if section.figures:
-            lines += list(_table(COLUMNS, [row(figure) for figure in section.figures]))
+            columns, rows = cells(section.figures)
+            lines += ["", *_table(columns, rows)]
         for figure in section.figures:
             if figure.stages:
                 rows = [row(Figure("", s.name, figure.unit, s.values))[:6] for s in figure.stages]

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import httpx
 from kubernetes.client.exceptions import ApiException
 from redis import Redis, RedisError
-from rich.console import Console
 
 from workbench.bench.audit import AuditLog
 from workbench.bench.context import Context
@@ -29,7 +28,7 @@ from workbench.bench.passthrough import measure_passthrough
 from workbench.bench.report import markdown, to_json
 from workbench.bench.sessions import Session
 from workbench.bench.starts import measure_starts
-from workbench.bench.table import show
+from workbench.bench.table import make_console, show
 from workbench.bench.volumes import measure_new_volumes
 from workbench.bench.writes import measure_writes
 from workbench.clusters import Cluster
@@ -65,7 +64,7 @@ def run_bench(
         sections, unmeasured = bench.run()
         machine = describe_machine(settings, context, bench.agent_cli, load)
     _write(settings, machine, rounds, sections, unmeasured)
-    show(Console(), machine.sentence(), sections, unmeasured)
+    show(make_console(), machine.sentence(), sections, unmeasured)
     if unmeasured:
         raise WorkbenchError(
             f"{len(unmeasured)} measurement(s) failed", ".build/bench.json holds the others"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from workbench.bench.context import Context
-from workbench.bench.figures import Figure, Section, Unit
+from workbench.bench.figures import Figure, Section, Unit, spans
 from workbench.bench.ground import Body
 from workbench.bench.plain_job import PlainJobs
 from workbench.bench.starts import start_session
@@ -22,7 +22,7 @@ def measure_new_volumes(context: Context, run_pod: Body) -> Section:
     for number in range(max(FEWEST_PAIRS, context.rounds // ROUNDS_PER_PAIR)):
         session = context.session(f"volume{number}")
         start = start_session(context, session, keeps_volume=False)
-        ours.append(float(start["hello"] or 0) - float(start["created"] or 0))
+        ours += spans([start], "created", "hello")
         session.delete()
         claim = f"bench-new-{uuid.uuid4().hex[:8]}"
         ground.create_claim(claim, {})

@@ -11,7 +11,8 @@ from workbench.bench.figures import Figure, Section, Statistic, Target, Unit
 from workbench.bench.sessions import Session
 
 LIVES = 3
-FURTHER_TURNS = 3
+# Fewer rounds are for trying the bench: then one life is enough, too.
+MANY_ROUNDS = 10
 WRITES_PER_LIFE = 9
 EVENTS_PER_LIFE = 8
 WRITES_PER_TURN = 1
@@ -32,23 +33,29 @@ NOT_COUNTED = (
 
 
 def measure_writes(context: Context) -> Section:
-    """Lives of two turns side by side, then further turns. Raises WorkbenchError."""
+    """Lives of two turns, and further turns of awake sessions. Raises WorkbenchError."""
     title = "Operator's writes to the API server, counted in its audit log"
     if context.audit is None:
         return Section(title, notes=(NOT_COUNTED,))
-    lives = _lives(context, context.audit, min(LIVES, context.rounds))
-    quick = _further_turns(context, context.audit, "quick", "quick")
-    with context.model.rules_added(SLOW_RULE):
-        slow = _further_turns(context, context.audit, "slow", SLOW)
-    return Section(title, _figures(lives, quick, slow), _notes(lives, quick, slow))
-
-
-def _lives(context: Context, audit: AuditLog, count: int) -> list[list[Call]]:
-    """Created, answered, suspended, resumed, answered, deleted by a person: calls of each life."""
-    mark = audit.mark()
-    sessions = [context.session(f"life{number}") for number in range(count)]
-    for session in sessions:
+    count = 1 if context.rounds < MANY_ROUNDS else LIVES
+    mark = context.audit.mark()
+    lives = [context.session(f"life{number}") for number in range(count)]
+    quick, slow = context.session("quick"), context.session("slow")
+    for session in lives:
         session.create("first", suspend_after=SUSPEND_AFTER_SECONDS)
+    for session in (quick, slow):
+        session.create("first")
+    with context.model.rules_added(SLOW_RULE):
+        # Meanwhile the lives fall asleep.
+        turns = _further_turns(context, context.audit, quick, slow, turns=count)
+    _live_on(lives)
+    calls = context.audit.since(mark)
+    written = [_written(context, calls, session) for session in lives]
+    return Section(title, _figures(written, *turns), _notes(written, *turns))
+
+
+def _live_on(sessions: list[Session]) -> None:
+    """The rest of lives that have had their first turn: asleep, awake, answered, deleted."""
     for session in sessions:
         session.wait_answer(1, "Suspended")
     asked = [(session, session.change_prompt("second")[1]) for session in sessions]
@@ -58,25 +65,31 @@ def _lives(context: Context, audit: AuditLog, count: int) -> list[list[Call]]:
         _wait_until_quiet(session)
     for session in sessions:
         session.delete()
-    calls = audit.since(mark)
-    return [_written(context, calls, session) for session in sessions]
 
 
-def _further_turns(context: Context, audit: AuditLog, kind: str, words: str) -> list[list[Call]]:
-    """Turns of an awake session after its first: the calls of each."""
-    session = context.session(f"turns-{kind}")
-    session.create("first")
-    session.wait_answer(1)
-    _wait_until_quiet(session)
-    turns = []
-    for _ in range(FURTHER_TURNS):
-        mark: Mark = audit.mark()
-        _, generation = session.change_prompt(f"{words} {uuid.uuid4().hex}")
-        session.wait_answer(generation)
+def _further_turns(
+    context: Context, audit: AuditLog, quick: Session, slow: Session, turns: int
+) -> tuple[list[list[Call]], list[list[Call]]]:
+    """Turns after the first, short ones and long ones: the calls of each."""
+    words = {quick: "quick", slow: SLOW}
+    found: dict[Session, list[list[Call]]] = {quick: [], slow: []}
+    for session in words:
+        session.wait_answer(1)
+    for session in words:
         _wait_until_quiet(session)
-        turns.append(_written(context, audit.since(mark), session))
-    session.delete()
-    return turns
+    for _ in range(turns):
+        mark: Mark = audit.mark()
+        asked = {s: s.change_prompt(f"{text} {uuid.uuid4().hex}")[1] for s, text in words.items()}
+        for session, generation in asked.items():
+            session.wait_answer(generation)
+        for session in words:
+            _wait_until_quiet(session)
+        calls = audit.since(mark)
+        for session in words:
+            found[session].append(_written(context, calls, session))
+    for session in words:
+        session.delete()
+    return found[quick], found[slow]
 
 
 def _wait_until_quiet(session: Session) -> None:
