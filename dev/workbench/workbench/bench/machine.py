@@ -51,10 +51,13 @@ class Machine:
         )
 
 
-def describe_machine(
-    settings: Settings, context: Context, agent_cli: str, load_before: float
-) -> Machine:
-    """Asks everyone for their version. Raises WorkbenchError."""
+def describe_machine(settings: Settings, context: Context) -> Machine:
+    """Asks everyone for their version; load and agent CLI are as they are before the first figure.
+
+    Raises:
+        WorkbenchError, ApiException, RedisError, httpx.HTTPError: someone does not answer.
+    """
+    load = os.getloadavg()[0]
     nodes = context.ground.plain(context.ground.core.list_node())["items"]
     info = nodes[0]["status"]["nodeInfo"]
     gateway = context.ground.component_pod("gateway")["metadata"]["name"]
@@ -73,13 +76,13 @@ def describe_machine(
         commit=_commit(settings),
         cores=os.cpu_count() or 0,
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30,
-        load_before=load_before,
-        load_after=os.getloadavg()[0],
+        load_before=load,
+        load_after=load,
         kernel=f"{info['kernelVersion']} ({platform.machine()})",
         kubernetes=client.VersionApi().get_code().git_version,
         container_runtime=info["containerRuntimeVersion"].replace("://", " "),
         nodes=len(nodes),
-        agent_cli=agent_cli,
+        agent_cli="agent CLI of unknown version",
         redis=context.mailboxes.version(),
         python=python.strip(),
         cluster=settings.cluster.value,

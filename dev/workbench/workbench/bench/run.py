@@ -8,6 +8,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import httpx
@@ -58,11 +59,22 @@ def run_bench(
     Raises:
         WorkbenchError: something could not be measured; what could be is in the report.
     """
-    load = os.getloadavg()[0]
-    with _opened(settings, cluster, names, reporter, rounds) as context:
-        bench = _Bench(settings, context)
-        sections, unmeasured = bench.run()
-        machine = describe_machine(settings, context, bench.agent_cli, load)
+    try:
+        with _opened(settings, cluster, names, reporter, rounds) as context:
+            # First: afterwards a connection may be gone, and the figures must not go with it.
+            machine = describe_machine(settings, context)
+            bench = _Bench(settings, context)
+            sections, unmeasured = bench.run()
+            load = os.getloadavg()[0]
+    except ApiException as error:
+        raise WorkbenchError(
+            f"the API server answered {error.status} {error.reason}",
+            "make install",
+            str(error.body),
+        ) from error
+    except (RedisError, httpx.HTTPError) as error:
+        raise WorkbenchError(f"{type(error).__name__}: {error}", "make install") from error
+    machine = replace(machine, load_after=load, agent_cli=bench.agent_cli)
     _write(settings, machine, rounds, sections, unmeasured)
     show(make_console(), machine.sentence(), sections, unmeasured)
     if unmeasured:
