@@ -217,16 +217,21 @@ def claim_owner_is_wrong(world: World) -> bool:
     return (claim.owner_uid is not None) != (world.effective.when_deleted is WhenDeleted.DELETE)
 
 
+def lost_node(pod: PodView) -> Problem:
+    """A node that does not report any more may still run the pod: no other may have its volume."""
+    return Problem(
+        Reason.NODE_LOST,
+        f"node {pod.node} does not report and may still run pod {pod.name}; bring it back, or, if "
+        "it is off for good, delete the node or taint it node.kubernetes.io/out-of-service",
+    )
+
+
 def pod_trouble(pod: PodView | None) -> Problem | None:
     """Why a live run's pod does not start."""
     if pod is None:
         return None
     if pod.node_lost:
-        return Problem(
-            Reason.NODE_LOST,
-            f"node {pod.node} is lost and may still run pod {pod.name}; delete the node or taint it "
-            "node.kubernetes.io/out-of-service",
-        )
+        return lost_node(pod)
     if pod.unschedulable:
         return Problem(Reason.UNSCHEDULABLE, f"no node takes the pod: {pod.unschedulable}")
     detail = f": {pod.waiting_message}" if pod.waiting_message else ""

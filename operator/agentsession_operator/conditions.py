@@ -14,7 +14,7 @@ from agentsession_core.api import (
     Reason,
 )
 from agentsession_core.mailbox.model import FailureRecord
-from agentsession_operator.assess import Assessment, moment, pod_trouble
+from agentsession_operator.assess import Assessment, lost_node, moment, pod_trouble
 from agentsession_operator.times import backoff_until
 from agentsession_operator.turn_problem import turn_problem
 from agentsession_operator.world import Problem, World
@@ -61,6 +61,8 @@ def ready(world: World, found: Assessment) -> Verdict:
             Reason.MAILBOX_TAKEN,
             f"An older session has the mailbox {world.session.mailbox!r}; one mailbox, one session.",
         )
+    if found.live and found.pod and found.pod.node_lost:
+        return Verdict.no(lost_node(found.pod))
     if found.connected and not found.draining:
         return Verdict(TRUE, Reason.RUNNER_CONNECTED, "The agent is awake.")
     if found.refusal:

@@ -157,7 +157,6 @@ def pod_view(body: Body) -> PodView:
     scheduled: Body = next(
         (c for c in status.get("conditions", ()) if c["type"] == "PodScheduled"), {}
     )
-    ready: Body = next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), {})
     disruption = _true_conditions(body).get("DisruptionTarget", {})
     return PodView(
         name=metadata["name"],
@@ -179,7 +178,7 @@ def pod_view(body: Body) -> PodView:
         unschedulable=scheduled.get("message")
         if scheduled.get("reason") == "Unschedulable"
         else None,
-        node_lost=ready.get("reason") == "NodeLost" or status.get("reason") == "NodeLost",
+        node_lost=_is_node_lost(status),
     )
 
 
@@ -199,6 +198,20 @@ def claim_view(body: Body) -> ClaimView:
 def timestamp(value: datetime | None) -> float | None:
     """Seconds since the epoch."""
     return value.timestamp() if value else None
+
+
+def _is_node_lost(status: Body) -> bool:
+    """Whether the node's kubelet has gone silent.
+
+    Then the control plane takes the pod's Ready away and nobody touches ContainersReady; a kubelet
+    always writes the two together.
+    """
+    conditions = {c["type"]: c.get("status") for c in status.get("conditions") or ()}
+    return (
+        status.get("phase") == "Running"
+        and conditions.get("Ready") == "False"
+        and conditions.get("ContainersReady") == "True"
+    )
 
 
 def _started_at(states: list[Body]) -> float | None:

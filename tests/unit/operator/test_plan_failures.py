@@ -264,6 +264,27 @@ class TestStartsThatHang:
             assert plan(world).requeue_at == NOW + expected
 
 
+class TestLostNodes:
+    def test_a_live_run_on_one_is_not_ready_and_not_replaced(self) -> None:
+        world = make_live_world(
+            mailbox=replace(WAITING, run=make_run()),
+            children=children(make_pod(node_lost=True), make_job()),
+        )
+        ready, message = verdict(world, "Ready")
+        assert ready is Reason.NODE_LOST
+        assert "node.kubernetes.io/out-of-service" in message
+        assert plan(world).actions == ()
+
+    def test_nor_when_its_pod_is_to_be_deleted(self) -> None:
+        going = make_pod(node_lost=True, deleting=True, disruption="DeletionByTaintManager")
+        world = make_live_world(
+            mailbox=replace(WAITING, run=make_run()),
+            children=children(going, make_job(failed_reason="BackoffLimitExceeded")),
+        )
+        assert plan(world).actions == ()
+        assert reason(world, "Ready") is Reason.NODE_LOST
+
+
 class TestRefusedByTheApiServer:
     REFUSAL = Refusal(Problem(Reason.QUOTA_EXCEEDED, "exceeded quota: small"), NOW + 8)
 
