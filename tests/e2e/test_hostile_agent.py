@@ -31,7 +31,8 @@ class Agent:
 
     def tour(self, stage: str, *arguments: str) -> Found:
         """One stage, and what it found."""
-        command = " ".join(["python3 tour.py", stage, f"{stage}.json", *arguments])
+        # Isolated: the traps it leaves would catch the tour itself.
+        command = " ".join(["python3 -I tour.py", stage, f"{stage}.json", *arguments])
         answered = self.ask(f"run: rm -f {stage}.json; {command}")
         assert f"stage {stage} is done" in reply_of(answered), self.product.describe(
             self.name, answered
@@ -100,7 +101,8 @@ def nothing_to_find(found: Found) -> None:
 
 def routes_refuse(agent: Agent, neighbour: Agent) -> None:
     body = neighbour.product.patch(
-        neighbour.name, prompt="run: python3 tour.py turn turn.json && sleep 15; echo undisturbed"
+        neighbour.name,
+        prompt="run: python3 -I tour.py turn turn.json && sleep 15; echo undisturbed",
     )
     working = neighbour.product.wait(
         neighbour.name,
@@ -125,7 +127,7 @@ def routes_refuse(agent: Agent, neighbour: Agent) -> None:
 
 def floods_hurt_nobody(agent: Agent, neighbour: Agent) -> None:
     flooding = agent.product.patch(
-        agent.name, prompt="run: rm -f flood.json; python3 tour.py flood flood.json"
+        agent.name, prompt="run: rm -f flood.json; python3 -I tour.py flood flood.json"
     )
     meanwhile = neighbour.ask("hello neighbour", seconds=60)
     assert reply_of(meanwhile)
