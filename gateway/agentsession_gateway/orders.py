@@ -54,8 +54,11 @@ def next_order(grant: TurnGrant, sent: Sent) -> tuple[Order | None, Sent]:
 
 
 def too_late(now: float, run_begun_at: float, active_deadline: float, turn_timeout: float) -> bool:
-    """Whether less than a turn's timeout is left of the run. Times in seconds by one clock."""
-    return now + turn_timeout > run_begun_at + active_deadline
+    """Whether less than a turn's timeout is left of the run. Times in seconds by one clock.
+
+    Never with settings that do not fit together: the run was started with others.
+    """
+    return turn_timeout < active_deadline and now + turn_timeout > run_begun_at + active_deadline
 
 
 def standing(state: MailboxState, run: str, pod_uid: str) -> RunAnswer:

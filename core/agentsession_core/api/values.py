@@ -109,7 +109,10 @@ class Reason(StrEnum):
     RUN_FAILED = "RunFailed"
     RUN_OUT_OF_MEMORY = "RunOutOfMemory"
     RUN_DEADLINE_EXCEEDED = "RunDeadlineExceeded"
+    RUN_EVICTED = "RunEvicted"
     RUNNER_SILENT = "RunnerSilent"
+    RUN_DEADLINE_NEAR = "RunDeadlineNear"
+    OUTDATED = "Outdated"
     TERMINATING = "Terminating"
     # Active
     TURN_RUNNING = "TurnRunning"
@@ -124,7 +127,10 @@ class Reason(StrEnum):
     # WorkspaceReady
     VOLUME_BOUND = "VolumeBound"
     VOLUME_PENDING = "VolumePending"
+    VOLUME_STUCK = "VolumeStuck"
+    VOLUME_REFUSED = "VolumeRefused"
     VOLUME_LOST = "VolumeLost"
+    STORAGE_CLASS_NOT_FOUND = "StorageClassNotFound"
     NOT_CREATED = "NotCreated"
     WORKSPACE_CONFLICT = "WorkspaceConflict"
     PREVIOUS_WORKSPACE_TERMINATING = "PreviousWorkspaceTerminating"

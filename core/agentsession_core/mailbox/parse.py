@@ -93,6 +93,8 @@ def _run_record(run: dict[str, str]) -> RunRecord | None:
         hello_at=_number(run.get("hello_at")),
         drained_at=_number(run.get("drained_at")),
         bye_at=_number(run.get("bye_at")),
+        why=run.get("why"),
+        last_turn="last_turn" in run,
         launch=run.get("launch", "cold"),
         turns=int(run.get("turns", "0")),
     )
@@ -108,6 +110,7 @@ def _turn_record(turn: dict[str, str]) -> TurnRecord | None:
         attempt=int(turn["attempt"]),
         started_at=float(turn["started_at"]),
         deadline=float(turn["deadline"]),
+        messages=len(json.loads(turn["ids"])),
     )
 
 
@@ -140,6 +143,7 @@ def _failure_record(box: dict[str, str]) -> FailureRecord | None:
         run=box["failed_run"],
         reason=box["failure"],
         at=float(box["failed_at"]),
+        message=box.get("failure_message", ""),
     )
 
 

@@ -21,7 +21,12 @@ from workbench.settings import ClusterKind, Settings
 # Short enough for a test to wait for, long enough not to race with the test itself.
 # The model that Claude Code asks for by itself; any price will do.
 MODEL = "claude-opus-5-5"
-OPERATOR_VALUES = {"backoffBaseSeconds": 1, "backoffLimitSeconds": 5, "sweepSeconds": 5}
+OPERATOR_VALUES = {
+    "backoffBaseSeconds": 1,
+    "backoffLimitSeconds": 5,
+    "sweepSeconds": 5,
+    "helloTimeoutSeconds": 20,
+}
 
 
 def run_tests(
@@ -36,6 +41,8 @@ def run_tests(
     environment = {
         **cluster.environment(),
         **_agent_cli(settings, reporter),
+        **_second_agent_image(settings),
+        **_control_plane(settings),
         "AGENTSESSION_TEST_NAMES": json.dumps(
             {
                 "release": names.release,
@@ -81,10 +88,30 @@ def _agent_cli(settings: Settings, reporter: Reporter) -> dict[str, str]:
     return {"CLAUDE_BINARY": str(binary)}
 
 
+def _control_plane(settings: Settings) -> dict[str, str]:
+    """LOCALKUBE_BINARY: etcd and the API server, for tests that need a pair of their own."""
+    if settings.cluster is not ClusterKind.LOCAL:
+        return {}
+    cluster_settings = load_cluster_settings(os.environ, settings.clone)
+    return {"LOCALKUBE_BINARY": str((cluster_settings.paths.bin / "kubectl").resolve())}
+
+
+def _second_agent_image(settings: Settings) -> dict[str, str]:
+    """AGENTSESSION_SECOND_AGENT_TAG: another name of the agent image, for tests of upgrades."""
+    if settings.cluster is not ClusterKind.LOCAL:
+        return {}
+    image = read_images(settings.clone)["agent"]
+    tag = f"{image['tag']}-again"
+    store = ImageStore(load_cluster_settings(os.environ, settings.clone))
+    store.tag(f"{image['repository']}:{image['tag']}", f"{image['repository']}:{tag}")
+    return {"AGENTSESSION_SECOND_AGENT_TAG": tag}
+
+
 def _test_values() -> dict[str, object]:
     price = {"input": "5", "output": "25", "cacheRead": "0.5", "cacheWrite": "6.25"}
     return {
         "modelServer": {"enabled": True},
         "operator": {"settings": OPERATOR_VALUES},
+        "rollout": {"maxAtOnce": 1},
         "gateway": {"models": {"prices": {MODEL: price}}},
     }

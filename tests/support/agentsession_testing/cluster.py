@@ -71,6 +71,30 @@ class Product:
             "spec": {"user": {"id": user or name}, **spec},
         }
 
+    def template(self, name: str, **spec: Any) -> Body:
+        """An AgentSessionTemplate."""
+        return {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "AgentSessionTemplate",
+            "metadata": {"name": name, "namespace": self.names.sessions_namespace},
+            "spec": spec,
+        }
+
+    @contextmanager
+    def applied(self, *manifests: Body) -> Iterator[None]:
+        """Objects that are there within the block. Raises KubectlError."""
+        try:
+            for manifest in manifests:
+                self.apply(manifest)
+            yield
+        finally:
+            for manifest in reversed(manifests):
+                self.delete(manifest["kind"], manifest["metadata"]["name"])
+
+    def delete(self, kind: str, name: str) -> None:
+        """Deletes an object and waits until it is gone; one that is not there is fine."""
+        self.kubectl("delete", kind, name, "--ignore-not-found", "--timeout=60s")
+
     def apply(self, manifest: Body) -> Body:
         """`kubectl apply`; answers the object. Raises KubectlError."""
         applied = self.kubectl("apply", "-f", "-", "-o", "json", stdin=json.dumps(manifest))

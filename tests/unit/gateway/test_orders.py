@@ -63,3 +63,7 @@ def test_drain_after_a_turn() -> None:
 @pytest.mark.parametrize(("now", "late"), [(0.0, False), (70.0, False), (70.1, True), (500, True)])
 def test_too_late(now: float, late: bool) -> None:
     assert too_late(now, run_begun_at=0, active_deadline=100, turn_timeout=30) is late
+
+
+def test_never_too_late_by_limits_that_do_not_fit_together() -> None:
+    assert not too_late(50, run_begun_at=0, active_deadline=100, turn_timeout=100)

@@ -52,6 +52,15 @@ def test_why_a_container_ended_or_waits() -> None:
     assert (waiting.waiting_reason, waiting.waiting_message) == ("ErrImagePull", "not found")
 
 
+def test_when_a_container_started_and_why_its_pod_was_taken_away() -> None:
+    started = pod_view(pod({"running": {"startedAt": "2026-11-25T10:00:00Z"}}))
+    assert started.started_at == 1795600800.0
+    assert pod_view(pod({"waiting": {}})).started_at is None
+    conditions = [{"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}]
+    evicted = pod_view(pod(None, phase="Failed", conditions=conditions, message="too much"))
+    assert (evicted.disruption, evicted.end_message) == ("TerminationByKubelet", "too much")
+
+
 def test_unschedulable() -> None:
     conditions = [
         {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no cpu"}

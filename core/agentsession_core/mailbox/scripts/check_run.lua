@@ -1,7 +1,7 @@
 -- May this pod speak for this run now? Also says whether a turn runs or ended lately.
 -- KEYS: run turn last   ARGV: run pod_uid grace_seconds
 local run = redis.call('HMGET', KEYS[1], 'run', 'state', 'pod_uid', 'bye_at')
-if run[1] ~= ARGV[1] then return {'stale'} end
+if run[1] ~= ARGV[1] or run[2] == 'ended' then return {'stale'} end
 if run[3] ~= ARGV[2] then return {'other_pod'} end
 local turn = redis.call('HGET', KEYS[2], 'turn')
 if turn then return {'ok', run[2], turn, '1'} end

@@ -24,6 +24,11 @@ for _, id in ipairs(ids) do
   redis.call('XDEL', incoming, id)
 end
 redis.call('DEL', turnkey)
+if redis.call('HGET', KEYS[8], 'last_turn') then
+  -- In the same step: a message that waits would be given to this run otherwise.
+  redis.call('HDEL', KEYS[8], 'last_turn')
+  redis.call('HSET', KEYS[8], 'state', 'drained', 'held', '1', 'drained_at', at)
+end
 redis.call('DEL', last)
 redis.call('HSET', last, 'turn', ARGV[3], 'run', ARGV[2], 'source', record[4], 'outcome', ARGV[4], 'reply', ARGV[5],
   'error_code', ARGV[7], 'error_message', ARGV[8], 'model_status', record[7] or '', 'attempt', record[8],
@@ -42,7 +47,7 @@ else
 end
 redis.call('HINCRBY', KEYS[5], 'turns', 1)
 redis.call('HINCRBY', KEYS[8], 'turns', 1)
-redis.call('HDEL', state, 'failures', 'failed_run', 'failed_at', 'failure')
+redis.call('HDEL', state, 'failures', 'failed_run', 'failed_at', 'failure', 'failure_message')
 redis.call('ZADD', 'sessions:activity', at, ARGV[1])
 if record[4] == 'terminal' then
   redis.call('XADD', KEYS[7], 'MAXLEN', '~', '1000', '*', 'turn', ARGV[3], 'seq', '0', 'kind', 'state',
