@@ -125,7 +125,29 @@ async def test_a_body_that_does_not_arrive(
     assert api.seen == []
 
 
-async def raw_status(url: str, method: str, path: str) -> int:
+@pytest.mark.parametrize(
+    ("query", "header"),
+    [
+        ("?" + "a" * 70_000, ""),
+        ("?a=b#c", ""),
+        ("?a=\xff", ""),
+        ("?a=\x01", ""),
+        ("", "anthropic-beta: \xff\xfe"),
+        ("", "user-agent: \x80"),
+        ("", "content-length: 5"),
+    ],
+    ids=["long", "fragment", "not ASCII", "control", "beta", "agent", "second length"],
+)
+async def test_what_cannot_be_passed_on_is_a_bad_request(
+    harness: Harness, api: ModelApi, query: str, header: str
+) -> None:
+    await harness.begin_turn()
+    async with listening(harness) as url:
+        assert await raw_status(url, "POST", MESSAGES + query, header) == 400
+    assert api.seen == []
+
+
+async def raw_status(url: str, method: str, path: str, header: str = "") -> int:
     """The status of a request whose path goes out exactly as written: clients would tidy it."""
     target = httpx.URL(url)
     reader, writer = await asyncio.open_connection(target.host, target.port)
@@ -133,7 +155,7 @@ async def raw_status(url: str, method: str, path: str) -> int:
     writer.write(
         f"{method} {path} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {TOKEN}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        f"Connection: close\r\n\r\n{body}".encode()
+        f"{header or 'x: y'}\r\nConnection: close\r\n\r\n{body}".encode("latin-1")
     )
     line = await asyncio.wait_for(reader.readline(), 10)
     writer.close()
