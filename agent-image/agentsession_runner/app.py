@@ -19,7 +19,8 @@ from agentsession_runner.orders import OrderError, Welcome, parse_welcome
 from agentsession_runner.processes import ProcessTable, UnkillableError
 from agentsession_runner.session_loop import RunOverError, SessionLoop
 from agentsession_runner.turn_runner import TurnRelay, TurnRunner
-from agentsession_runner.workspace import Workspace, WorkspaceError
+from agentsession_runner.workspace import Workspace
+from agentsession_runner.workspace_trouble import WorkspaceError
 
 EXIT_ORDERLY = 0
 EXIT_FAILED = 1
@@ -78,7 +79,7 @@ async def _serve(config: RunnerConfig, welcome: Welcome, report: Report) -> int:
         report=report,
     )
     session_loop = SessionLoop(client, runner, random.random, report)
-    life = asyncio.create_task(_live(workspace, agent, runner, session_loop, report))
+    life = asyncio.create_task(_live(runner, session_loop))
     stopping = asyncio.create_task(stopped.wait())
     await asyncio.wait({life, stopping}, return_when=asyncio.FIRST_COMPLETED)
     orderly = life.done()
@@ -96,14 +97,9 @@ async def _serve(config: RunnerConfig, welcome: Welcome, report: Report) -> int:
 
 
 async def _live(
-    workspace: Workspace,
-    agent: BaseAgent,
     runner: TurnRunner,
     session_loop: SessionLoop,
-    report: Report,
 ) -> None:
-    await workspace.lock(report)
-    agent.write_configuration()
     await runner.prepare()
     orders = asyncio.create_task(session_loop.read_orders())
     work = asyncio.create_task(session_loop.work())

@@ -25,30 +25,35 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 class Session:
     """A CLI session of a conversation.
 
-    `answered` counts its finished turns; `lost` says that an earlier session of the same
+    `answered` counts its finished turns, `saved_bytes` is how much of it lay on the volume after
+    the last one; `lost` says that an earlier session of the same
     conversation could not be found.
     """
 
     conversation: int
     agent_session_id: str
     answered: int = 0
+    saved_bytes: int = 0
     lost: bool = False
 
     def stored(self) -> StoredSession:
         """The session as the volume keeps it."""
-        return StoredSession(self.conversation, self.agent_session_id, self.answered)
+        return StoredSession(
+            self.conversation, self.agent_session_id, self.answered, self.saved_bytes
+        )
 
 
 def choose_session(
     conversation: int,
     known_id: str | None,
     stored: StoredSession | None,
-    exists: Callable[[str], bool],
+    saved_bytes: Callable[[str], int],
     new_id: Callable[[], str],
 ) -> Session:
     """Choose the session of a conversation: the gateway's, else the volume's, else a new one.
 
-    `exists` says whether the CLI has saved a session. One that was announced but never answered
+    `saved_bytes` says how much the CLI has saved of a session, which only grows: one that is
+    shorter than it was has been replaced by what an agent left after removing it. One that was announced but never answered
     may have been cut off before its first word was saved: nothing is lost with it.
     """
     if stored is not None and stored.conversation != conversation:
@@ -60,8 +65,10 @@ def choose_session(
         return Session(conversation, new_id())
     same = stored is not None and stored.agent_session_id == candidate
     answered = stored.answered if stored is not None and same else 0
-    if exists(candidate):
-        return Session(conversation, candidate, answered)
+    saved = saved_bytes(candidate)
+    known_bytes = stored.saved_bytes if stored is not None and same else 0
+    if saved > 0 and saved >= known_bytes:
+        return Session(conversation, candidate, answered, saved)
     if same and answered == 0:
         return Session(conversation, candidate)
     return Session(conversation, new_id(), lost=True)

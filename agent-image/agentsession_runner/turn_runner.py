@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from agentsession_runner.conversation import (
     BLANK_ANSWER,
@@ -19,14 +19,16 @@ from agentsession_runner.drivers.base import AgentError, AgentResult, BaseAgent,
 from agentsession_runner.event_sender import EventSender
 from agentsession_runner.orders import TurnOrder, Welcome
 from agentsession_runner.reports import Problem, TurnReport
-from agentsession_runner.workspace import Workspace, WorkspaceError, is_session_id
+from agentsession_runner.workspace import Workspace, is_session_id
+from agentsession_runner.workspace_trouble import WorkspaceError
 
+T = TypeVar("T")
 StopReason = Literal["TimedOut", "Cancelled"]
 ANNOUNCE_SECONDS = 2.0
 END_GRACE_SECONDS = 5.0
 UNSAVED_NOTE = (
     "The agent did not save this conversation on the workspace volume: the next run will not know "
-    "it. The volume may be full."
+    "it."
 )
 CANCELLED = Problem("cancelled", "the turn was stopped on request")
 
@@ -77,9 +79,22 @@ class TurnRunner:
         self._report = report
         self._session: Session | None = None
         self._stop = asyncio.Event()
+        self._is_ready = False
+        self._saved_before = 0
 
     async def prepare(self) -> None:
-        """Start the CLI for the conversation that the next turn most likely belongs to."""
+        """Take the workspace and start the CLI for the conversation that comes most likely next.
+
+        Raises:
+            WorkspaceError: the volume cannot be used, but perhaps by another pod.
+        """
+        try:
+            await self._take_workspace()
+        except WorkspaceError as error:
+            if not error.lasting:
+                raise
+            self._report(f"{error}; every turn will say so")
+            return
         session = self._session_of(self._welcome.conversation)
         await self._agent.prepare(session.agent_session_id)
 
@@ -96,27 +111,55 @@ class TurnRunner:
         self._stop.clear()
         self._relay.sender = sender
         try:
-            session = self._session_of(order.conversation)
-            verdict, session = await self._attempt(order, session, sender, deadline)
-            if verdict.conversation_lost:
-                session = Session(order.conversation, self._new_id(), lost=True)
-                verdict, session = await self._attempt(order, session, sender, deadline)
+            verdict, session = await self._with_room(lambda: self._answer(order, sender, deadline))
         except AgentError as error:
             cause = Problem("agent_not_started", self._redact(str(error)))
             return TurnReport("Failed", "", None, cause)
+        except WorkspaceError as error:
+            self._report(str(error))
+            return TurnReport("Failed", "", None, error.problem)
         finally:
             self._relay.sender = None
-        self._finish(session, verdict, sender)
+        verdict = self._finish(session, verdict, sender)
         text = f"{LOST_NOTE}\n\n{verdict.text}" if session.lost else verdict.text
         problem = verdict.problem
         if problem is not None:
             problem = replace(problem, message=self._redact(problem.message))
         return TurnReport(verdict.outcome, text, session.agent_session_id, problem)
 
+    async def _take_workspace(self) -> None:
+        if self._is_ready:
+            return
+        await self._workspace.lock(self._report)
+        self._agent.write_configuration()
+        self._workspace.keep_reserve()
+        self._is_ready = True
+
+    async def _with_room(self, work: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await work()
+        except WorkspaceError as error:
+            if not error.is_full or not self._workspace.release_reserve():
+                raise
+            self._report(f"{error}; the reserve is given back")
+            return await work()
+
+    async def _answer(
+        self, order: TurnOrder, sender: EventSender, deadline: float
+    ) -> tuple[Verdict, Session]:
+        await self._take_workspace()
+        session = self._session_of(order.conversation)
+        verdict, session = await self._attempt(order, session, sender, deadline)
+        if verdict.conversation_lost:
+            session = Session(order.conversation, self._new_id(), lost=True)
+            verdict, session = await self._attempt(order, session, sender, deadline)
+        return verdict, session
+
     async def _attempt(
         self, order: TurnOrder, session: Session, sender: EventSender, deadline: float
     ) -> tuple[Verdict, Session]:
         self._session = session
+        self._saved_before = self._agent.conversation_bytes(session.agent_session_id)
         await self._announce(session, sender)
         prompt = compose_prompt(order.messages, order.attempt)
         result, reason = await self._supervise(prompt, session.agent_session_id, deadline)
@@ -156,7 +199,7 @@ class TurnRunner:
                 conversation,
                 known if conversation == self._welcome.conversation else None,
                 self._workspace.read_session(),
-                self._agent.conversation_exists,
+                self._agent.conversation_bytes,
                 self._new_id,
             )
         return self._session
@@ -179,23 +222,45 @@ class TurnRunner:
         if not is_session_id(reported) or not self._agent.conversation_exists(reported):
             return session
         self._report("the agent went on under another session id")
-        return replace(session, agent_session_id=reported)
+        self._saved_before = 0
+        return replace(session, agent_session_id=reported, saved_bytes=0)
 
-    def _finish(self, session: Session, verdict: Verdict, sender: EventSender) -> None:
-        saved = self._agent.conversation_exists(session.agent_session_id)
-        if verdict.outcome == "Succeeded" and not saved:
+    def _finish(self, session: Session, verdict: Verdict, sender: EventSender) -> Verdict:
+        saved = self._agent.conversation_bytes(session.agent_session_id)
+        grew = saved > self._saved_before
+        answered = session.answered + (1 if saved else 0)
+        # A file that an agent removed and its CLI began again stays shorter than this: the next
+        # run must find the conversation lost.
+        kept = max(saved, session.saved_bytes + max(saved - self._saved_before, 0))
+        self._session = replace(session, answered=answered, saved_bytes=kept, lost=False)
+        stored = self._save(self._session)
+        problem = None
+        if verdict.outcome == "Failed" or not (grew and stored) or self._workspace.is_short():
+            problem = self._workspace.trouble()
+        if problem is not None and verdict.outcome in ("Succeeded", "Failed"):
+            self._report(problem.message)
+            self._workspace.release_reserve()
+            verdict = Verdict("Failed", verdict.text, _because(problem, verdict.problem))
+        elif verdict.outcome == "Succeeded" and not saved:
             sender.add("state", {"note": UNSAVED_NOTE})
             self._report(UNSAVED_NOTE)
-        answered = session.answered + (1 if saved else 0)
-        self._session = replace(session, answered=answered, lost=False)
-        self._save(self._session)
+        return verdict
 
-    def _save(self, session: Session) -> None:
+    def _save(self, session: Session) -> bool:
         try:
             self._workspace.write_session(session.stored())
         except WorkspaceError as error:
             # The gateway knows the session too; the turn itself may still succeed.
             self._report(str(error))
+            return False
+        return True
+
+
+def _because(problem: Problem, seen: Problem | None) -> Problem:
+    """The workspace's trouble, with what the agent made of it."""
+    if seen is None:
+        return problem
+    return replace(problem, message=f"{problem.message}; {seen.message}")
 
 
 def _with_reason(verdict: Verdict, reason: StopReason | None, seconds: float) -> Verdict:

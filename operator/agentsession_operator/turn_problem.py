@@ -16,6 +16,11 @@ from agentsession_operator.world import Problem
 DETAIL_CHARACTERS: Final = 600
 # The gateway's own refusals: no key would change them.
 _REFUSED_BY_GATEWAY: Final = frozenset({"model_not_allowed", "network_none"})
+# Where a person must do something to the volume first.
+_BY_RUNNERS_CODE: Final = {
+    "workspace_full": Reason.WORKSPACE_FULL,
+    "workspace_read_only": Reason.WORKSPACE_READ_ONLY,
+}
 _PROMPT_TOO_LONG: Final = "prompt_too_long"
 _BILLING: Final = "billing_error"
 _AGAIN: Final = "send the message again"
@@ -31,7 +36,8 @@ def turn_problem(last: LastTurnRecord) -> Problem | None:
             "the last turn was over run.turnTimeoutSeconds; raise it, or ask for less at once",
         )
     if last.outcome is TurnOutcome.FAILED:
-        return Problem(Reason.TURN_FAILED, f"the last turn failed: {_said_by_runner(last)}")
+        reason = _BY_RUNNERS_CODE.get(last.error_code, Reason.TURN_FAILED)
+        return Problem(reason, f"the last turn failed: {_said_by_runner(last)}")
     return None
 
 

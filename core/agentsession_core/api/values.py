@@ -144,6 +144,8 @@ class Reason(StrEnum):
     MODEL_RATE_LIMITED = "ModelRateLimited"
     CONVERSATION_TOO_LONG = "ConversationTooLong"
     TURN_FAILED = "TurnFailed"
+    WORKSPACE_FULL = "WorkspaceFull"
+    WORKSPACE_READ_ONLY = "WorkspaceReadOnly"
     TURN_TIMED_OUT = "TurnTimedOut"
     REDIS_UNAVAILABLE = "RedisUnavailable"
     REDIS_STATE_LOST = "RedisStateLost"

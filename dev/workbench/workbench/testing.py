@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from localcluster.images import ImageStore
 from localcluster.settings import load_settings as load_cluster_settings
@@ -21,6 +23,7 @@ from workbench.settings import ClusterKind, Settings
 # Short enough for a test to wait for, long enough not to race with the test itself.
 # The model that Claude Code asks for by itself; any price will do.
 MODEL = "claude-opus-5-5"
+COPY_SECONDS = 86_400
 OPERATOR_VALUES = {
     "backoffBaseSeconds": 1,
     "backoffLimitSeconds": 5,
@@ -81,7 +84,7 @@ def _agent_cli(settings: Settings, reporter: Reporter) -> dict[str, str]:
     binary = cluster_settings.paths.cache / "agent-cli" / image["tag"] / "claude"
     if not binary.exists():
         with reporter.step("copy claude out of the agent image"):
-            shutil.rmtree(binary.parent.parent, ignore_errors=True)
+            _forget_old_copies(binary.parent.parent, time.time())
             binary.parent.mkdir(parents=True)
             reference = f"{image['repository']}:{image['tag']}"
             ImageStore(cluster_settings).extract(reference, "/usr/local/bin/claude", binary)
@@ -94,6 +97,13 @@ def _control_plane(settings: Settings) -> dict[str, str]:
         return {}
     cluster_settings = load_cluster_settings(os.environ, settings.clone)
     return {"LOCALKUBE_BINARY": str((cluster_settings.paths.bin / "kubectl").resolve())}
+
+
+def _forget_old_copies(folder: Path, now: float) -> None:
+    """A copy is large; one of today may be in use by another clone's tests."""
+    for copy in folder.glob("*"):
+        if now - copy.stat().st_mtime > COPY_SECONDS:
+            shutil.rmtree(copy)
 
 
 def _second_agent_image(settings: Settings) -> dict[str, str]:

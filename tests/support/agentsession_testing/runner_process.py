@@ -77,6 +77,11 @@ class Volume:
         """The saved conversations."""
         return sorted(self.config.glob("projects/*/*.jsonl"))
 
+    def conversation(self, session_id: str | None) -> Path:
+        """The file of one conversation."""
+        (file,) = self.config.glob(f"projects/*/{session_id}.jsonl")
+        return file
+
 
 def make_volume(directory: Path) -> Volume:
     """An empty volume."""

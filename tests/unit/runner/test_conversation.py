@@ -20,28 +20,31 @@ NEW = "22222222-2222-4222-8222-222222222222"
     ("known", "stored", "saved", "expected"),
     [
         # Nothing is known anywhere: a new session.
-        (None, None, False, Session(3, NEW)),
+        (None, None, 0, Session(3, NEW)),
         # The gateway's word, and the file is there.
-        (OLD, None, True, Session(3, OLD)),
-        (OLD, StoredSession(3, OLD, 2), True, Session(3, OLD, 2)),
+        (OLD, None, 100, Session(3, OLD, 0, 100)),
+        (OLD, StoredSession(3, OLD, 2), 100, Session(3, OLD, 2, 100)),
         # The volume stands in for a gateway that knows nothing.
-        (None, StoredSession(3, OLD, 2), True, Session(3, OLD, 2)),
+        (None, StoredSession(3, OLD, 2), 100, Session(3, OLD, 2, 100)),
         # Another conversation's record does not count.
-        (None, StoredSession(2, OLD, 2), True, Session(3, NEW)),
-        (OLD, StoredSession(2, NEW, 2), True, Session(3, OLD)),
+        (None, StoredSession(2, OLD, 2), 100, Session(3, NEW)),
+        (OLD, StoredSession(2, NEW, 2), 100, Session(3, OLD, 0, 100)),
         # Announced, but cut off before its first word was saved: the same id, nothing lost.
-        (OLD, StoredSession(3, OLD, 0), False, Session(3, OLD)),
+        (OLD, StoredSession(3, OLD, 0), 0, Session(3, OLD)),
         # Answered before, and the file is gone: lost.
-        (OLD, StoredSession(3, OLD, 1), False, Session(3, NEW, lost=True)),
-        (None, StoredSession(3, OLD, 1), False, Session(3, NEW, lost=True)),
+        (OLD, StoredSession(3, OLD, 1), 0, Session(3, NEW, lost=True)),
+        (None, StoredSession(3, OLD, 1), 0, Session(3, NEW, lost=True)),
+        # It is shorter than it was: what is there is not the conversation.
+        (OLD, StoredSession(3, OLD, 1, 101), 100, Session(3, NEW, lost=True)),
+        (OLD, StoredSession(3, OLD, 1, 100), 100, Session(3, OLD, 1, 100)),
         # The whole volume is another one: lost.
-        (OLD, None, False, Session(3, NEW, lost=True)),
+        (OLD, None, 0, Session(3, NEW, lost=True)),
         # An id that is none is nobody's.
-        ("--resume", None, True, Session(3, NEW)),
+        ("--resume", None, 100, Session(3, NEW)),
     ],
 )
 def test_choosing_a_session(
-    known: str | None, stored: StoredSession | None, saved: bool, expected: Session
+    known: str | None, stored: StoredSession | None, saved: int, expected: Session
 ) -> None:
     assert choose_session(3, known, stored, lambda _: saved, lambda: NEW) == expected
 
