@@ -140,18 +140,23 @@ class ModelProxy:
             )
         except NoCredentialsError as error:
             raise ProblemError(401, "no_model_key", str(error)) from None
-        path = request.scope["path"].removeprefix(PREFIX)
-        url = httpx.URL(self._base + path)
-        query = request.scope["query_string"]
         headers = upstream_headers(request.headers, credentials)
         if body:
             headers["content-length"] = str(len(body))
-        return self._deps.upstream.build_request(
-            request.method,
-            url.copy_with(query=query) if query else url,
-            headers=headers,
-            content=_once([body]) if body else None,
-        )
+        url = httpx.URL(self._base + request.scope["path"].removeprefix(PREFIX))
+        query = request.scope["query_string"]
+        try:
+            return self._deps.upstream.build_request(
+                request.method,
+                url.copy_with(query=query) if query else url,
+                headers=headers,
+                content=_once([body]) if body else None,
+            )
+        except (httpx.InvalidURL, UnicodeError):
+            # A fragment, a query of many kilobytes, a header beyond ASCII: no CLI sends these.
+            raise ProblemError(
+                400, "request_invalid", "the query or a header cannot be passed on"
+            ) from None
 
     async def _send(
         self, request: Request, outgoing: httpx.Request, call: ModelCall
