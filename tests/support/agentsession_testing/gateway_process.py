@@ -18,6 +18,17 @@ import yaml
 from agentsession_testing.gateway import TOKEN
 from agentsession_testing.serving import plain_client
 
+PROGRAM = ("-m", "agentsession_gateway")
+
+
+def of_release(protocol: int) -> tuple[str, ...]:
+    """The gateway as a release with another newest protocol version would be."""
+    return (
+        "-c",
+        f"import agentsession_core.wire as wire; wire.PROTOCOL = {protocol}; "
+        "from agentsession_gateway.__main__ import main; main()",
+    )
+
 
 @dataclass
 class GatewayProcess:
@@ -64,7 +75,11 @@ class GatewayProcess:
 
 @asynccontextmanager
 async def started_gateway(
-    folder: Path, settings: dict[str, Any], kubeconfig: Path | None, *arguments: str
+    folder: Path,
+    settings: dict[str, Any],
+    kubeconfig: Path | None,
+    *arguments: str,
+    program: tuple[str, ...] = PROGRAM,
 ) -> AsyncIterator[GatewayProcess]:
     """A gateway that is killed at the end; secrets are the files of `folder`/secrets."""
     config = folder / "config.yaml"
@@ -73,7 +88,7 @@ async def started_gateway(
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     environment["KUBECONFIG"] = str(kubeconfig) if kubeconfig else ""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "agentsession_gateway", "--host", "127.0.0.1"),
+        *(sys.executable, *program, "--host", "127.0.0.1"),
         *("--config", str(config), "--secrets", str(folder / "secrets"), *arguments),
         env=environment,
         stdout=asyncio.subprocess.PIPE,

@@ -14,7 +14,7 @@ from agentsession_core.api import LaunchType
 from agentsession_core.mailbox.model import LastTurnRecord
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.gateway import RUN, SESSION, SESSION_UID, TOKEN, USER
-from agentsession_testing.gateway_process import GatewayProcess, started_gateway
+from agentsession_testing.gateway_process import PROGRAM, GatewayProcess, started_gateway
 from agentsession_testing.kube_api import KubeApi, write_kubeconfig
 from agentsession_testing.runner_process import RunnerProcess
 from agentsession_testing.serving import free_port, plain_client, plain_server, serving, until
@@ -36,7 +36,9 @@ class WholeTurn:
     runner: RunnerProcess | None = None
 
     @asynccontextmanager
-    async def gateway(self, upstream: str, silence: float) -> AsyncIterator[GatewayProcess]:
+    async def gateway(
+        self, upstream: str, silence: float, program: tuple[str, ...] = PROGRAM
+    ) -> AsyncIterator[GatewayProcess]:
         """A gateway process in front of that upstream, always at the same address."""
         settings = {
             "redis": {"url": self.redis_url},
@@ -47,7 +49,9 @@ class WholeTurn:
             },
         }
         arguments = ("--silence-seconds", str(silence))
-        async with started_gateway(self.folder, settings, self.kubeconfig, *arguments) as gateway:
+        async with started_gateway(
+            self.folder, settings, self.kubeconfig, *arguments, program=program
+        ) as gateway:
             await until(gateway.ready, "the gateway is ready", 60)
             yield gateway
 
