@@ -223,6 +223,21 @@ def test_too_little_memory(product: Product, new_name: NewName) -> None:
     assert condition(answered, "Degraded")["status"] == "False"
 
 
+def test_runner_that_leaves_without_a_word(product: Product, new_name: NewName) -> None:
+    name = new_name("leaves")
+    first = product.answer(product.apply(product.manifest(name, prompt="hello")))
+    product.wait_phase(name, "Idle")
+    # Told to end by nobody who may: it exits 0, without a turn and without a bye.
+    product.kubectl("exec", first["status"]["podName"], "--", "bash", "-c", "kill 1")
+    left = product.wait_reason(name, "Degraded", "RunFailed")
+    assert "exit code 0" in condition(left, "Degraded")["message"]
+    product.wait_event(name, "RunFailed")
+    second = product.answer(product.patch(name, prompt="hello again"))
+    assert second["status"]["runs"] == 2
+    assert second["status"]["agentSessionID"] == first["status"]["agentSessionID"]
+    assert condition(second, "Degraded")["status"] == "False"
+
+
 def test_run_without_room_for_a_turn_ends_and_the_next_answers(
     product: Product, new_name: NewName
 ) -> None:
