@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from workbench.bench.figures import Figure, Section, Stage, Statistic, Target, Unit
+from workbench.bench.messages import RestedMessages
 from workbench.bench.passthrough import batches, merged, report_passthrough, request_body
 from workbench.bench.report import markdown, missed, number, row, to_json
 from workbench.bench.starts import Pairs, report_starts
@@ -133,6 +134,16 @@ def test_without_an_audit_log_the_stages_are_fewer_and_their_sum_the_same() -> N
     stages = found["start.difference"].stages
     assert [stage.values[0] for stage in stages] == pytest.approx([0.02, 0.04, 0.16])
     assert stages[0].name == "AgentSession created → run begun"
+
+
+def test_messages_after_a_rest_say_how_long_it_was() -> None:
+    way = marks(0.0, changed=0.0, message=0.01, turn=0.02, request=0.09)
+    section = RestedMessages([way, way], [61.2, 125.0]).section()
+    assert section.figures[0].values == (0.09, 0.09)
+    assert [stage.values[0] for stage in section.figures[0].stages] == pytest.approx(
+        [0.01, 0.01, 0.07]
+    )
+    assert "61, 125 s" in section.notes[0]
 
 
 @pytest.mark.parametrize(

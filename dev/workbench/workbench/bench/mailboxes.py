@@ -7,7 +7,7 @@ from typing import Any
 
 from redis import Redis
 
-from agentsession_core.mailbox.keys import SESSIONS_EVENTS, MailboxKeys
+from agentsession_core.mailbox.keys import SESSIONS_ACTIVITY, SESSIONS_EVENTS, MailboxKeys
 
 MILLISECONDS = 1000
 
@@ -37,6 +37,13 @@ class Mailboxes:
         """The mailbox's run: `begun_at` and `hello_at` are Unix seconds to the microsecond."""
         record: dict[str, str] = self._redis.hgetall(MailboxKeys(mailbox).run)
         return record
+
+    def last_activity(self, mailbox: str) -> float:
+        """When a message came or a turn ended last; Unix seconds. Raises ValueError if never."""
+        score = self._redis.zscore(SESSIONS_ACTIVITY, mailbox)
+        if score is None:
+            raise ValueError(f"mailbox {mailbox} has not been used")
+        return float(score)
 
     def version(self) -> str:
         """Name and version of the server."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass, field
 
 from workbench.bench.context import Context
 from workbench.bench.figures import Figure, Marks, Section, Target, Unit, chain, spans
@@ -48,6 +49,36 @@ def measure_warm(context: Context, session: Session) -> Section:
         "Awake session: changed prompt → request at the model server",
         (Figure("warm", "awake", Unit.SECONDS, way, Target(WARM_SECONDS), stages),),
     )
+
+
+@dataclass
+class RestedMessages:
+    """Messages to the awake session between other measurements; while those ran it rested.
+
+    What the gateway and the CLI keep for 10 to 60 s (token reviews, owners, the token itself) is old by
+    then, as it is when a person writes now and then.
+    """
+
+    rounds: list[Marks] = field(default_factory=list)
+    rests: list[float] = field(default_factory=list)
+
+    def send(self, context: Context, session: Session) -> None:
+        """One message. Raises WorkbenchError."""
+        started = context.mailboxes.last_activity(session.name)
+        marks, generation = _send(context, session)
+        self.rounds.append(marks)
+        self.rests.append(float(marks["changed"] or 0) - started)
+        session.wait_answer(generation)
+
+    def section(self) -> Section:
+        """The figure; without a target, since n is small."""
+        way, stages = spans(self.rounds, "changed", "request"), chain(self.rounds, WARM)
+        rests = ", ".join(f"{rest:.0f}" for rest in self.rests)
+        return Section(
+            "Awake session after a rest: changed prompt → request at the model server",
+            (Figure("rested", "awake, after a rest", Unit.SECONDS, way, stages=stages),),
+            (f"It had rested {rests} s: what gateway and CLI cache for 10 to 60 s was old.",),
+        )
 
 
 def measure_suspended(context: Context) -> Section:

@@ -23,7 +23,7 @@ from workbench.bench.images import measure_images
 from workbench.bench.machine import Machine, describe_machine
 from workbench.bench.mailboxes import Mailboxes
 from workbench.bench.memory import MemoryLog
-from workbench.bench.messages import measure_suspended, measure_warm
+from workbench.bench.messages import RestedMessages, measure_suspended, measure_warm
 from workbench.bench.model import ModelServer
 from workbench.bench.passthrough import measure_passthrough
 from workbench.bench.report import markdown, to_json
@@ -90,6 +90,7 @@ class _Bench:
         self._settings = settings
         self._context = context
         self._memory = MemoryLog()
+        self._rested = RestedMessages()
         self._sections: list[Section] = []
         self._unmeasured: list[str] = []
         self.agent_cli = "agent CLI of unknown version"
@@ -104,14 +105,20 @@ class _Bench:
             f"starts beside plain Jobs: {rounds} pairs",
             lambda: measure_starts(context, _run_pod(context, awake)),
         )
+        self._send_rested(awake)
         self._measure(
             "starts with a new volume",
             lambda: measure_new_volumes(context, _run_pod(context, awake)),
         )
+        self._send_rested(awake)
         self._measure(f"awake: {rounds} messages", lambda: measure_warm(context, awake))
         self._measure(f"suspended: {rounds} messages", lambda: measure_suspended(context))
+        self._send_rested(awake)
         self._measure("pass-through", lambda: measure_passthrough(context, awake))
         self._measure("operator's writes", lambda: measure_writes(context))
+        self._send_rested(awake)
+        if self._rested.rounds:
+            self._sections.append(self._rested.section())
         self._do("memory after the run", lambda: self._memory_after(awake))
         self._sections.append(self._memory.section())
         images = read_images(self._settings.clone)
@@ -123,6 +130,9 @@ class _Bench:
         session.wait_answer(1)
         self.agent_cli = session.cli_version()
         self._memory.agent(self._context, session, "after its first answer")
+
+    def _send_rested(self, session: Session) -> None:
+        self._do("awake, after a rest", lambda: self._rested.send(self._context, session))
 
     def _memory_after(self, session: Session) -> None:
         self._memory.parts(self._context, "after the run")

@@ -67,7 +67,7 @@ def measure_starts(context: Context, run_pod: Body) -> Section:
             jobs.append(plain.start(plain_claim))
         calls = context.audit.since(mark) if context.audit and mark else []
         pairs.ours.append(start)
-        pairs.plain.append(_plain_marks(jobs[0], calls))
+        pairs.plain.append(plain_marks(jobs[0], calls))
     return report_starts(pairs)
 
 
@@ -186,7 +186,8 @@ def more_than_plain(pairs: Pairs) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-def _plain_marks(job: PlainStart, calls: list[Call]) -> Marks:
+def plain_marks(job: PlainStart, calls: list[Call]) -> Marks:
+    """A plain Job's marks; the binding is the audit log's."""
     return {
         "created": job.created,
         "pod_bound": find_time(calls, "create", "pods/binding", job.job),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from workbench.bench.audit import AuditLog, Call, Mark, counted, without_events, writes
@@ -26,6 +27,10 @@ SLOW_RULE: dict[str, Any] = {
     "match": {"text": SLOW},
     "steps": [{"say": "Done.", "delay_before_seconds": SLOW_SECONDS}],
 }
+PASSING = (
+    "A passing phase (Starting, Working, Suspending) that lasts more than a second is written (ADR 2): "
+    "the slower the machine, the more writes."
+)
 NOT_COUNTED = (
     "Not counted here: this cluster shows no audit log, and the API server's metrics do not say who "
     "wrote. The local cluster has one."
@@ -140,7 +145,11 @@ def _notes(
     lives: list[list[Call]], quick: list[list[Call]], slow: list[list[Call]]
 ) -> tuple[str, ...]:
     rows = (("a life", lives), ("a further turn", quick), ("a slow further turn", slow))
-    return tuple(
+    return (PASSING, *_lists(rows))
+
+
+def _lists(rows: Sequence[tuple[str, list[list[Call]]]]) -> Iterator[str]:
+    yield from (
         f"Writes of {what}: {_in_words(max(rounds, key=len))}." for what, rounds in rows if rounds
     )
 
