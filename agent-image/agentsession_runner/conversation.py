@@ -50,8 +50,9 @@ def choose_session(
     """Choose the session of a conversation: the gateway's, else the volume's, else a new one.
 
     `saved_bytes` says how much the CLI has saved of a session, which only grows: one that is
-    shorter than it was has been replaced by what an agent left after removing it. One that was announced but never answered
-    may have been cut off before its first word was saved: nothing is lost with it.
+    shorter than it was has been replaced by what an agent left after removing it. One that was
+    announced but never answered may have been cut off before its first word was saved: nothing
+    is lost with it.
     """
     if stored is not None and stored.conversation != conversation:
         stored = None
