@@ -78,6 +78,7 @@ class TurnRunner:
         self._session: Session | None = None
         self._stop = asyncio.Event()
         self._is_ready = False
+        self._reserving: asyncio.Task[None] | None = None
         self._saved_before = 0
 
     async def prepare(self) -> None:
@@ -127,7 +128,8 @@ class TurnRunner:
             return
         await self._workspace.lock(self._report)
         self._agent.write_configuration()
-        self._workspace.keep_reserve()
+        # Beside the CLI's start: 1 MiB that must reach the disk can take a while.
+        self._reserving = asyncio.create_task(asyncio.to_thread(self._workspace.keep_reserve))
         self._is_ready = True
 
     async def _with_room(self, work: Callable[[], Awaitable[T]]) -> T:
