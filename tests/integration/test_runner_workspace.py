@@ -62,7 +62,7 @@ async def test_a_workspace_full_from_the_start_is_named_until_there_is_room(
 
 
 async def test_a_cli_that_dies_of_a_full_workspace_is_said_to(volume: Volume, cli: Path) -> None:
-    disk = small_disk(volume, 4)
+    disk = small_disk(volume, 8)
     async with (
         running_gateway() as gateway,
         running_runner(gateway, volume, cli, prefix=disk) as runner,
