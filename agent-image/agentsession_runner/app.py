@@ -15,6 +15,7 @@ from agentsession_runner.config import ConfigError, RunnerConfig, read_token
 from agentsession_runner.drivers import UnsupportedAgentError, find_factory
 from agentsession_runner.drivers.base import AgentError, AgentSetup, BaseAgent
 from agentsession_runner.gateway_client import GatewayClient
+from agentsession_runner.gateway_link import GatewayLink
 from agentsession_runner.orders import OrderError, Welcome, parse_welcome
 from agentsession_runner.processes import ProcessTable, UnkillableError
 from agentsession_runner.session_loop import RunOverError, SessionLoop
@@ -65,7 +66,8 @@ async def _serve(config: RunnerConfig, welcome: Welcome, report: Report) -> int:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    client = GatewayClient(config.gateway, config.token_file, report)
+    link = GatewayLink()
+    client = GatewayClient(config.gateway, config.token_file, report, link)
     workspace = Workspace(Path(config.workspace))
     relay = TurnRelay()
     agent = _make_agent(config, welcome, workspace, processes, relay, report)
@@ -73,6 +75,7 @@ async def _serve(config: RunnerConfig, welcome: Welcome, report: Report) -> int:
         agent=agent,
         workspace=workspace,
         relay=relay,
+        link=link,
         welcome=welcome,
         new_id=new_uuid,
         redact=_redactor(config.token_file),

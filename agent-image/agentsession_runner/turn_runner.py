@@ -17,6 +17,7 @@ from agentsession_runner.conversation import (
 )
 from agentsession_runner.drivers.base import AgentError, AgentResult, BaseAgent, Verdict
 from agentsession_runner.event_sender import EventSender
+from agentsession_runner.gateway_link import GatewayLink
 from agentsession_runner.orders import TurnOrder, Welcome
 from agentsession_runner.reports import Problem, TurnReport
 from agentsession_runner.workspace import Workspace, is_session_id
@@ -26,6 +27,12 @@ T = TypeVar("T")
 StopReason = Literal["TimedOut", "Cancelled"]
 ANNOUNCE_SECONDS = 2.0
 END_GRACE_SECONDS = 5.0
+# The verdict's code for model calls that got no answer at all, not even the gateway's.
+CONNECTION_CODE = "model_error_connection"
+GO_ON_LIMIT = 3
+GO_ON_NOTE = (
+    "[The connection to the model was lost in the middle of your work. Go on where you stopped.]"
+)
 UNSAVED_NOTE = (
     "The agent did not save this conversation on the workspace volume: the next run will not know "
     "it."
@@ -64,6 +71,7 @@ class TurnRunner:
         agent: BaseAgent,
         workspace: Workspace,
         relay: TurnRelay,
+        link: GatewayLink,
         welcome: Welcome,
         new_id: Callable[[], str],
         redact: Callable[[str], str],
@@ -72,6 +80,7 @@ class TurnRunner:
         self._agent = agent
         self._workspace = workspace
         self._relay = relay
+        self._link = link
         self._welcome = welcome
         self._announced = welcome.agent_session_id
         self._new_id = new_id
@@ -80,6 +89,7 @@ class TurnRunner:
         self._session: Session | None = None
         self._stop = asyncio.Event()
         self._is_ready = False
+        self._reserving: asyncio.Task[None] | None = None
         self._saved_before = 0
 
     async def prepare(self) -> None:
@@ -132,7 +142,8 @@ class TurnRunner:
             return
         await self._workspace.lock(self._report)
         self._agent.write_configuration()
-        self._workspace.keep_reserve()
+        # Beside the CLI's start: 1 MiB that must reach the disk can take a while.
+        self._reserving = asyncio.create_task(asyncio.to_thread(self._workspace.keep_reserve))
         self._is_ready = True
 
     async def _with_room(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -149,19 +160,43 @@ class TurnRunner:
     ) -> tuple[Verdict, Session]:
         await self._take_workspace()
         session = self._session_of(order.conversation)
-        verdict, session = await self._attempt(order, session, sender, deadline)
+        prompt = compose_prompt(order.messages, order.attempt)
+        losses = self._link.losses
+        verdict, session = await self._attempt(order, prompt, session, sender, deadline)
         if verdict.conversation_lost:
             session = Session(order.conversation, self._new_id(), lost=True)
-            verdict, session = await self._attempt(order, session, sender, deadline)
+            verdict, session = await self._attempt(order, prompt, session, sender, deadline)
+        for _ in range(GO_ON_LIMIT):
+            if not await self._gateway_was_away(verdict, losses, deadline):
+                break
+            losses = self._link.losses
+            verdict, session = await self._attempt(order, GO_ON_NOTE, session, sender, deadline)
         return verdict, session
 
+    async def _gateway_was_away(self, verdict: Verdict, losses: int, deadline: float) -> bool:
+        """Whether a turn ended because the gateway went, and the gateway is back.
+
+        Model calls go through the gateway, and the CLI gives up on them within two seconds.
+        """
+        if verdict.problem is None or verdict.problem.code != CONNECTION_CODE:
+            return False
+        left = deadline - asyncio.get_running_loop().time()
+        if self._link.losses == losses or self._stop.is_set() or left <= 0:
+            return False
+        self._report("the gateway went away in the turn: it goes on when the gateway is back")
+        return await self._link.back(left)
+
     async def _attempt(
-        self, order: TurnOrder, session: Session, sender: EventSender, deadline: float
+        self,
+        order: TurnOrder,
+        prompt: str,
+        session: Session,
+        sender: EventSender,
+        deadline: float,
     ) -> tuple[Verdict, Session]:
         self._session = session
         self._saved_before = self._agent.conversation_bytes(session.agent_session_id)
         await self._announce(session, sender)
-        prompt = compose_prompt(order.messages, order.attempt)
         result, reason = await self._supervise(prompt, session.agent_session_id, deadline)
         verdict = _with_reason(self._agent.judge(result), reason, order.remaining_seconds)
         return verdict, self._follow(session, result)

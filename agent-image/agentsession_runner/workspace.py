@@ -31,6 +31,8 @@ SESSION_FILE = "session.json"
 # person has the agent delete files.
 RESERVE_FILE = "reserve"
 RESERVE_BYTES = 1024 * 1024
+# Below this a reserve would be the reason why the volume is full.
+RESERVE_ROOM_BYTES = 4 * RESERVE_BYTES
 PROBE_FILE = ".runner-new-probe"
 PROBE_BYTES = 64 * 1024
 SHORT_BYTES = 4 * PROBE_BYTES
@@ -127,12 +129,14 @@ class Workspace:
             raise WorkspaceError(f"cannot write {self.runner_directory}", error) from None
 
     def keep_reserve(self) -> None:
-        """Set some space aside, if there is any and none is yet."""
+        """Set some space aside, if there is enough and none is yet."""
         try:
             with open_directory(str(self.runner_directory)) as directory:
                 if _size(RESERVE_FILE, directory) == RESERVE_BYTES:
                     return
                 remove(RESERVE_FILE, directory)
+                if self._free_bytes() < RESERVE_ROOM_BYTES:
+                    return
                 try:
                     _fill(RESERVE_FILE, RESERVE_BYTES, directory)
                 except OSError:
@@ -154,11 +158,9 @@ class Workspace:
     def is_short(self) -> bool:
         """Whether so little space is left that a write may not fit."""
         try:
-            state = os.statvfs(self._root)
+            return self._free_bytes() < SHORT_BYTES
         except OSError:
             return True
-        no_inodes = state.f_files > 0 and state.f_favail == 0
-        return no_inodes or state.f_bavail * state.f_frsize < SHORT_BYTES
 
     def trouble(self) -> Problem | None:
         """Write something and remove it: why the volume refuses, or None if it does not."""
@@ -175,6 +177,12 @@ class Workspace:
         except OSError as error:
             return problem_of(error)
         return None
+
+    def _free_bytes(self) -> int:
+        state = os.statvfs(self._root)
+        # Some file systems do not count files and say 0 of 0.
+        no_inodes = state.f_files > 0 and state.f_favail == 0
+        return 0 if no_inodes else state.f_bavail * state.f_frsize
 
     def _open_lock(self) -> int:
         try:

@@ -61,6 +61,53 @@ async def test_a_gateway_lost_in_a_turn_gets_the_result_when_it_is_back(
     assert len(gateway.hellos) == 1
 
 
+async def test_a_turn_whose_model_calls_met_no_gateway_goes_on_when_it_is_back(
+    volume: Volume, cli: Path
+) -> None:
+    async with running_gateway() as gateway, running_runner(gateway, volume, cli) as runner:
+        await gateway.ready()
+        gateway.order(turn("t1", "cut work"), standing=True)
+        await until((volume.root / "started").exists, "the turn's work")
+        await gateway.go_away()
+        await until(lambda: "connecting again" in runner.said, "a try without a gateway")
+        (volume.root / "open").touch()
+        await until(lambda: "it goes on when the gateway is back" in runner.said, "the loss")
+        await gateway.come_back()
+        result = await gateway.result_of("t1")
+    assert result.outcome == "Succeeded"
+    assert result.text.startswith("2: [The connection to the model was lost")
+    assert [name for name, _ in gateway.results] == ["t1"]
+
+
+async def test_model_calls_refused_with_the_gateway_there_are_the_models_error(
+    volume: Volume, cli: Path
+) -> None:
+    async with running_gateway() as gateway, running_runner(gateway, volume, cli):
+        await gateway.ready()
+        (volume.root / "open").touch()
+        gateway.order(turn("t1", "cut work"))
+        result = await gateway.result_of("t1")
+    assert result.error is not None
+    assert (result.outcome, result.error.code) == ("ModelError", "model_error_connection")
+
+
+async def test_a_turn_that_waits_for_the_gateway_ends_with_its_time(
+    volume: Volume, cli: Path
+) -> None:
+    async with running_gateway() as gateway, running_runner(gateway, volume, cli) as runner:
+        await gateway.ready()
+        gateway.order(turn("t1", "cut work", remaining_seconds=4.0))
+        await until((volume.root / "started").exists, "the turn's work")
+        await gateway.go_away()
+        await until(lambda: "connecting again" in runner.said, "a try without a gateway")
+        (volume.root / "open").touch()
+        await until(lambda: "turn t1 ended ModelError" in runner.said, "the turn's end")
+        await gateway.come_back()
+        result = await gateway.result_of("t1")
+    assert result.error is not None
+    assert result.error.code == "model_error_connection"
+
+
 async def test_a_gateway_lost_between_turns_is_found_again(volume: Volume, cli: Path) -> None:
     async with running_gateway() as gateway, running_runner(gateway, volume, cli) as runner:
         await gateway.ready()

@@ -5,7 +5,7 @@ interrupted), `deaf` (never ends, not even by SIGTERM, with a child in a session
 `noise`, `giant`, `foreign` (a turn of its own first), `mute` (says nothing about starting), `unfit`,
 `status N`, `tool`, `unsaved`, `slow` (asks the model again without streaming), `gated` (until a file
 `open` is there), `closed` (closes its stdout and goes on, with a child in a session of its own), `flood`
-(a line of 80 MiB); else it echoes.
+(a line of 80 MiB), `cut` (`gated`, then its model call was refused); else it echoes.
 """
 
 from __future__ import annotations
@@ -235,6 +235,17 @@ def flood(session: Session, prompt: str, lines: Iterator[str]) -> int | None:
     return echo(session, prompt, lines)
 
 
+def cut(session: Session, prompt: str, lines: Iterator[str]) -> int | None:
+    session.save(prompt)
+    answer("msg_cut", "I work")
+    Path("started").touch()
+    while not Path("open").exists():
+        time.sleep(0.01)
+    text = "API Error: Connection refused (ECONNREFUSED)"
+    result(session.id, is_error=True, terminal_reason="api_error", result=text)
+    return None
+
+
 BEHAVIOURS: dict[str, Callable[[Session, str, Iterator[str]], int | None]] = {
     "die": die,
     "silent": silent,
@@ -251,6 +262,7 @@ BEHAVIOURS: dict[str, Callable[[Session, str, Iterator[str]], int | None]] = {
     "gated": gated,
     "closed": closed,
     "flood": flood,
+    "cut": cut,
 }
 
 
