@@ -25,6 +25,8 @@ LABEL_SESSION_UID: Final = f"{GROUP}/session-uid"
 LABEL_USER: Final = f"{GROUP}/user"
 LABEL_RUN: Final = f"{GROUP}/run"
 LABEL_CREDENTIALS: Final = f"{GROUP}/credentials"
+# On run pods only; the chart's NetworkPolicies select by it (docs/adr/0003).
+LABEL_NETWORK: Final = f"{GROUP}/network"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 MANAGED_BY: Final = "agentsession-operator"
 

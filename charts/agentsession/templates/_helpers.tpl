@@ -47,6 +47,11 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- if gt (len (compact (list $anthropic.apiKey $anthropic.existingSecret $anthropic.oauthToken))) 1 -}}
 {{- fail "give only one of gateway.models.anthropic.apiKey, .existingSecret and .oauthToken" -}}
 {{- end -}}
+{{- range .Values.networkPolicy.extraDenied -}}
+{{- if le (int (last (splitList "/" .))) 3 -}}
+{{- fail (printf "networkPolicy.extraDenied holds %s, most of the world: set defaultTemplate.network=None for agents without the world" .) -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.modelServer.enabled (or $anthropic.apiKey $anthropic.existingSecret $anthropic.oauthToken) (not $anthropic.baseURL) -}}
 {{- fail "modelServer.enabled would be sent your model key: leave out the key, or set gateway.models.anthropic.baseURL to where it belongs" -}}
 {{- end -}}
@@ -210,4 +215,62 @@ readinessProbe:
     "prometheus.io/scrape" "true"
     "prometheus.io/port" "9090" -}}
 {{- merge (dict) $values.podAnnotations $annotations | toYaml -}}
+{{- end -}}
+
+{{/* What an agent with `network: Internet` does not reach, as lists of CIDRs: what is private, what
+     belongs to this host or link (169.254.0.0/16 has the clouds' metadata), what is no unicast, and
+     what the values add. */}}
+{{- define "agentsession.notPublic.ipv4" -}}
+{{- $denied := list
+    "0.0.0.0/8" "10.0.0.0/8" "100.64.0.0/10" "127.0.0.0/8" "169.254.0.0/16" "172.16.0.0/12"
+    "192.0.0.0/24" "192.168.0.0/16" "198.18.0.0/15" "224.0.0.0/4" "240.0.0.0/4" -}}
+{{- range .Values.networkPolicy.extraDenied -}}
+{{- if not (contains ":" .) -}}{{- $denied = append $denied . -}}{{- end -}}
+{{- end -}}
+{{- uniq $denied | toYaml -}}
+{{- end -}}
+
+{{/* The same inside of 2000::/3: Teredo and 6to4 carry IPv4 addresses, private ones too. What is
+     outside of it is denied already, and an exception outside of its block would be refused. */}}
+{{- define "agentsession.notPublic.ipv6" -}}
+{{- $denied := list "2001::/32" "2002::/16" -}}
+{{- range .Values.networkPolicy.extraDenied -}}
+{{- if regexMatch "^[23][0-9A-Fa-f]{3}:" . -}}{{- $denied = append $denied . -}}{{- end -}}
+{{- end -}}
+{{- uniq $denied | toYaml -}}
+{{- end -}}
+
+{{/* The ingress rule for metrics; empty if nobody may scrape. */}}
+{{- define "agentsession.metricsIngress" -}}
+{{- with .Values.networkPolicy.metricsFrom -}}
+- from:
+    {{- toYaml . | nindent 4 }}
+  ports:
+    - {protocol: TCP, port: 9090}
+{{- end -}}
+{{- end -}}
+
+{{/* Pods of `helm test`: they run where runs do, so their images are pulled as run pods' are. */}}
+{{- define "agentsession.testPodSettings" -}}
+{{- with dig "pod" "imagePullSecrets" list .Values.defaultTemplate }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+enableServiceLinks: false
+automountServiceAccountToken: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 1000
+  runAsGroup: 1000
+  seccompProfile:
+    type: RuntimeDefault
+{{- end -}}
+
+{{- define "agentsession.testContainer" -}}
+{{ include "agentsession.image.spec" (list . "service") }}
+resources:
+  requests: {cpu: 10m, memory: 32Mi, ephemeral-storage: 8Mi}
+  limits: {memory: 128Mi, ephemeral-storage: 8Mi}
+securityContext:
+  {{- include "agentsession.containerSecurity" . | nindent 2 }}
 {{- end -}}

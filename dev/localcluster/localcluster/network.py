@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,14 @@ CHANGED_SYSCTLS = (
     "kernel/panic_on_oops",
     "kernel/keys/root_maxkeys",
     "kernel/keys/root_maxbytes",
+)
+# What the chart denies in any case; anything else of the host it has to be told of.
+NOT_THE_WORLD = tuple(
+    ipaddress.IPv4Network(text)
+    for text in (
+        *("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8"),
+        *("169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
+    )
 )
 SYSCTL_FOLDER = Path("/proc/sys")
 KUBE_PROXY_TABLES = (("ip", "kube-proxy"), ("ip6", "kube-proxy"))
@@ -54,7 +63,8 @@ def load_ruleset(ruleset: str) -> None:
 
 def delete_tables(network: Network) -> None:
     """Remove the cluster's and kube-proxy's nftables tables."""
-    for family, table in (("inet", network.nft_table), *KUBE_PROXY_TABLES):
+    ours = (("inet", network.nft_table), ("inet", network.netpol_table))
+    for family, table in (*ours, *KUBE_PROXY_TABLES):
         if table_exists(family, table):
             run(["nft", "delete", "table", family, table], next_step=NEXT_STEP)
 
@@ -147,6 +157,27 @@ def current_routes() -> list[dict[str, Any]]:
     output = run(["ip", "-4", "-json", "route", "show"], next_step=NEXT_STEP)
     routes: list[dict[str, Any]] = json.loads(output or "[]")
     return routes
+
+
+def host_addresses() -> list[ipaddress.IPv4Address]:
+    """Return the host's IPv4 addresses."""
+    output = run(["ip", "-4", "-json", "address", "show"], next_step=NEXT_STEP)
+    return [
+        ipaddress.IPv4Address(entry["local"])
+        for link in json.loads(output or "[]")
+        for entry in link.get("addr_info", [])
+    ]
+
+
+def public_addresses(addresses: Iterable[ipaddress.IPv4Address]) -> list[ipaddress.IPv4Address]:
+    """Return, sorted, the addresses that the chart's NetworkPolicies take for the world's."""
+    return sorted(
+        {
+            address
+            for address in addresses
+            if not any(address in network for network in NOT_THE_WORLD)
+        }
+    )
 
 
 def _destination(route: dict[str, Any]) -> ipaddress.IPv4Network | None:

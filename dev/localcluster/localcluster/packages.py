@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,25 @@ def cni_folder(folders: tuple[Path, ...] = CNI_FOLDERS) -> Path | None:
         if all((folder / plugin).is_file() for plugin in CNI_PLUGINS):
             return folder
     return None
+
+
+def link_cni_plugins(into: Path, packaged: Path, own: Mapping[str, Path]) -> None:
+    """Make a folder with links to the package's plugins and to those that were built here.
+
+    Links are replaced one by one and never missing meanwhile: pods may be starting.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    wanted = {file.name: file for file in packaged.iterdir()} | dict(own)
+    for name, target in wanted.items():
+        link = into / name
+        if not link.is_symlink() or link.readlink() != target:
+            new = into / f".{name}.new"
+            new.unlink(missing_ok=True)
+            new.symlink_to(target)
+            new.replace(link)
+    for link in into.iterdir():
+        if link.name not in wanted:
+            link.unlink()
 
 
 def missing_packages(

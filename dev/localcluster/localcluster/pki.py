@@ -60,6 +60,7 @@ def certificate_requests(settings: Settings) -> list[CertificateRequest]:
         # certificates where in-cluster ones have ServiceAccounts; addons.yaml has their roles.
         CertificateRequest("coredns", "ca", "localcluster:coredns"),
         CertificateRequest("provisioner", "ca", "localcluster:provisioner"),
+        CertificateRequest("netpol", "ca", "localcluster:netpol"),
         CertificateRequest(
             "etcd", "etcd-ca", "etcd", None, ("localhost", "127.0.0.1"), (SERVER, CLIENT)
         ),
@@ -68,10 +69,14 @@ def certificate_requests(settings: Settings) -> list[CertificateRequest]:
 
 
 def create_pki(settings: Settings, now: datetime.datetime) -> None:
-    """Make all keys and certificates, unless this folder has them already."""
+    """Make all keys and certificates, unless this folder has them already.
+
+    A cluster that an older version made gets the certificates that are new since.
+    """
     folder = settings.paths.pki
     complete = folder / "complete"
     if complete.exists():
+        _issue_missing(settings, now)
         return
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
@@ -88,6 +93,16 @@ def create_pki(settings: Settings, now: datetime.datetime) -> None:
         )
     )
     complete.touch()
+
+
+def _issue_missing(settings: Settings, now: datetime.datetime) -> None:
+    folder = settings.paths.pki
+    for request in certificate_requests(settings):
+        # The certificate is written after its key.
+        if not (folder / f"{request.name}.crt").exists():
+            key = ec.generate_private_key(ec.SECP256R1())
+            issuer = _read_authority(folder, request.issuer)
+            _write_pair(folder, request.name, key, _issue(request, key, *issuer, now))
 
 
 def kubeconfig(settings: Settings, user: str) -> dict[str, object]:
@@ -124,6 +139,13 @@ def _create_authority(
     )
     _write_pair(folder, name, key, certificate)
     return certificate, key
+
+
+def _read_authority(folder: Path, name: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    key = serialization.load_pem_private_key((folder / f"{name}.key").read_bytes(), password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise TypeError(f"{name}.key is not the key that was written there")
+    return x509.load_pem_x509_certificate((folder / f"{name}.crt").read_bytes()), key
 
 
 def _issue(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from localcluster.components import Programs
@@ -12,7 +12,8 @@ from localcluster.settings import STATE_FORMAT, Paths
 
 STATE_ENTRIES = frozenset(
     (
-        *("bin", "cluster.json", "cni-addresses", "config", "containerd", "containerd-opt"),
+        *("bin", "cluster.json", "cni-addresses", "cni-plugins", "config"),
+        *("containerd", "containerd-opt"),
         *("etcd", "kubeconfig", "kubelet", "log", "owner", "pids", "pki", "pod-logs"),
         *("sysctls.json", "volumes"),
     )
@@ -43,6 +44,13 @@ def write_record(paths: Paths, programs: Programs) -> None:
         "programs": {name: str(path) for name, path in vars(programs).items()},
     }
     paths.record.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def recorded_programs(record: ClusterRecord) -> Programs | None:
+    """Return the programs of a cluster; None if another version of this one has others."""
+    if set(record.programs) != {field.name for field in fields(Programs)}:
+        return None
+    return Programs(**{name: Path(path) for name, path in record.programs.items()})
 
 
 def read_owner(paths: Paths) -> Path | None:

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import yaml
 
-from localcluster.settings import CLUSTER_DOMAIN, MAX_PODS, PAUSE_IMAGE, Settings
+from localcluster.settings import (
+    CLUSTER_DOMAIN,
+    MAX_PODS,
+    NETPOL_PLUGIN,
+    PAUSE_IMAGE,
+    Settings,
+)
 
 CGROUP_NAME = "agentsession-localcluster"
 CGROUP_ROOT = f"/{CGROUP_NAME}"
@@ -97,7 +103,7 @@ def proxy_config(settings: Settings, kubeconfig: Path) -> str:
     )
 
 
-def containerd_config(settings: Settings, cni_plugins: Path) -> str:
+def containerd_config(settings: Settings) -> str:
     """Return the configuration of the cluster's own containerd (version 2, read by 1.x and 2.x).
 
     `restrict_oom_score_adj`: without CAP_SYS_RESOURCE, as in many virtual machines, every
@@ -119,7 +125,7 @@ state = "{paths.run / "containerd"}"
   restrict_oom_score_adj = true
   netns_mounts_under_state_dir = true
   [{cri}.cni]
-    bin_dir = "{cni_plugins}"
+    bin_dir = "{paths.cni_plugins}"
     conf_dir = "{paths.config / "cni"}"
   [{cri}.containerd]
     snapshotter = "overlayfs"
@@ -135,7 +141,8 @@ def cni_config(settings: Settings, mtu: int) -> str:
     """Return the CNI configuration.
 
     ptp and not bridge: pods are routed, so every packet between them passes the host's
-    forward hook even where br_netfilter is not loaded.
+    forward hook even where br_netfilter is not loaded. Then our own plugin, which makes the new
+    address subject to the network policies of its namespace before anything runs in the pod.
     """
     ipam = {
         "type": "host-local",
@@ -143,8 +150,13 @@ def cni_config(settings: Settings, mtu: int) -> str:
         "routes": [{"dst": "0.0.0.0/0"}],
         "dataDir": str(settings.paths.state / "cni-addresses"),
     }
-    plugin = {"type": "ptp", "ipMasq": False, "mtu": mtu, "ipam": ipam}
-    document = {"cniVersion": "1.0.0", "name": settings.network.cni_name, "plugins": [plugin]}
+    ptp = {"type": "ptp", "ipMasq": False, "mtu": mtu, "ipam": ipam}
+    netpol = {
+        "type": NETPOL_PLUGIN,
+        "table": settings.network.netpol_table,
+        "stateDir": str(settings.paths.netpol),
+    }
+    document = {"cniVersion": "1.0.0", "name": settings.network.cni_name, "plugins": [ptp, netpol]}
     return json.dumps(document, indent=2) + "\n"
 
 

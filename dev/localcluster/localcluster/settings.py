@@ -26,6 +26,7 @@ CLUSTER_DOMAIN = "cluster.local"
 STORAGE_CLASS = "local"
 PROVISIONER_NAME = "localcluster.agentsession.dev/directory"
 PAUSE_IMAGE = "localhost/agentsession-pause:local"
+NETPOL_PLUGIN = "netpol-cni"
 MAX_PODS = 200
 STATE_FORMAT = 1
 
@@ -45,6 +46,7 @@ class Network:
     # An interface of its own carries the node's address, whatever the host's network is.
     interface: str = "ags-node0"
     nft_table: str = "agentsession_localcluster"
+    netpol_table: str = "agentsession_netpol"
     cni_name: str = "agentsession-local"
 
     @property
@@ -71,6 +73,7 @@ class Ports:
     kubelet_health: int = 11248
     kube_proxy_health: int = 11256
     kube_proxy_metrics: int = 11249
+    netpol_health: int = 11251
     dns: int = 53
     dns_ready: int = 18181
 
@@ -118,6 +121,16 @@ class Paths:
     def config(self) -> Path:
         """The folder of rendered configuration files and kubeconfigs of components."""
         return self.state / "config"
+
+    @property
+    def cni_plugins(self) -> Path:
+        """The folder with links to all CNI plugins: containerd looks into one folder only."""
+        return self.state / "cni-plugins"
+
+    @property
+    def netpol(self) -> Path:
+        """The folder that the network policy controller shares with its CNI plugin."""
+        return self.run / "netpol"
 
     @property
     def bin(self) -> Path:
@@ -171,6 +184,7 @@ class Settings:
             Listener("kubelet", loopback, ports.kubelet_health),
             Listener("kube-proxy", loopback, ports.kube_proxy_health),
             Listener("kube-proxy", loopback, ports.kube_proxy_metrics),
+            Listener("netpol", loopback, ports.netpol_health),
             Listener("coredns", node, ports.dns),
             Listener("coredns", loopback, ports.dns_ready),
         ]

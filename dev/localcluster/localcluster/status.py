@@ -8,7 +8,7 @@ from localcluster.record import read_owner, read_record
 from localcluster.settings import Settings
 
 COMPONENT_NAMES = (
-    *("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"),
+    *("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "netpol"),
     *("containerd", "kubelet", "kube-proxy", "coredns", "provisioner"),
 )
 
@@ -27,6 +27,7 @@ def cluster_status(settings: Settings) -> tuple[list[str], bool]:
     for title, check in (
         ("etcd", health.etcd),
         ("API server", health.api_server),
+        ("network policies", health.netpol),
         ("kubelet", health.kubelet),
         ("kube-proxy", health.kube_proxy),
         ("node", health.node),
@@ -37,4 +38,5 @@ def cluster_status(settings: Settings) -> tuple[list[str], bool]:
         good = check()
         well = well and good
         lines.append(f"{title:<26}" + ("answers" if good else "DOES NOT ANSWER"))
+    lines += [f"{'NetworkPolicy REFUSED':<26}{line}" for line in health.refused_policies()]
     return lines, well

@@ -35,15 +35,17 @@ from localcluster.preflight import (
 )
 from localcluster.processes import ProcessTable, end_processes, forgotten, marked_processes
 from localcluster.record import (
+    ClusterRecord,
     claim_state,
     is_foreign,
     link_state,
     read_owner,
     read_record,
+    recorded_programs,
     require_own_folder,
     write_record,
 )
-from localcluster.settings import PAUSE_IMAGE, Settings
+from localcluster.settings import NETPOL_PLUGIN, PAUSE_IMAGE, Settings
 from localcluster.waiting import wait_for
 
 START_SECONDS = 60.0
@@ -70,9 +72,10 @@ class ClusterUp:
         require_root_on_linux()
         require_own_folder(self._paths)
         record = read_record(self._paths)
-        if record is not None and is_foreign(self._paths) and self._answers(record.programs):
+        if record is not None and is_foreign(self._paths) and self._answers(record):
             link_state(self._paths)
             self._report.note(f"using the cluster that {read_owner(self._paths)} made")
+            self._warn_of_refused_policies()
             return
         self._install_packages()
         programs = self._programs()
@@ -80,6 +83,7 @@ class ClusterUp:
             link_state(self._paths)
             self._link_programs(programs)
             self._report.note("the cluster is up")
+            self._warn_of_refused_policies()
             return
         refuse_other_kubelet(self._settings)
         self._bring_up(programs, fresh=record is None)
@@ -94,17 +98,21 @@ class ClusterUp:
             self._remove_leftovers()
             self._start_all(programs)
         write_record(self._paths, programs)
+        self._warn_of_refused_policies()
         self._report.note(f"export KUBECONFIG={self._paths.link / 'kubeconfig'}")
 
-    def _answers(self, programs: dict[str, str]) -> bool:
-        """Return whether a cluster of whatever version is complete and answers."""
-        made_of = Programs(**{name: Path(path) for name, path in programs.items()})
+    def _answers(self, record: ClusterRecord) -> bool:
+        """Return whether a cluster of another clone is complete and answers."""
+        made_of = recorded_programs(record)
+        if made_of is None:
+            return False
         components = all_components(self._settings, made_of)
         running = all(self._processes.running(component.name) for component in components)
         return running and self._health.everything()
 
     def _is_current(self, programs: Programs) -> bool:
         """Return whether exactly this cluster is up and answers."""
+        create_pki(self._settings, datetime.datetime.now(datetime.UTC))
         write_configuration(self._settings)
         components = all_components(self._settings, programs)
         current = all(self._processes.is_current(component) for component in components)
@@ -132,6 +140,7 @@ class ClusterUp:
             helm=built["helm"],
             pause=built["pause"],
             containerd=Path(containerd),
+            netpol_cni=built["netpol-cni"],
         )
 
     def _remove_leftovers(self) -> None:
@@ -179,6 +188,10 @@ class ClusterUp:
         if network.forward_policy_drops():
             self._warn_of_dropped_packets()
 
+    def _warn_of_refused_policies(self) -> None:
+        for line in self._health.refused_policies():
+            self._report.warn(f"a NetworkPolicy is refused, its pods are cut off: {line}")
+
     def _warn_of_dropped_packets(self) -> None:
         pods = self._settings.network.pods
         self._report.warn(
@@ -204,6 +217,10 @@ class ClusterUp:
         self._wait("the API server is ready", "kube-apiserver", self._health.api_server)
         for name in ("kube-controller-manager", "kube-scheduler"):
             self._start(components[name])
+        self._wait("its own namespace is there", "kube-apiserver", self._health.system_namespace)
+        self._apply_manifests()
+        self._start(components["netpol"])
+        self._wait("network policies have their rules", "netpol", self._health.netpol)
 
     def _start_node(self, components: dict[str, Component], programs: Programs) -> None:
         self._start(components["containerd"])
@@ -216,7 +233,6 @@ class ClusterUp:
         self._wait("kube-proxy is healthy", "kube-proxy", self._health.kube_proxy)
 
     def _start_addons(self, components: dict[str, Component]) -> None:
-        self._apply_manifests()
         for name in ("coredns", "provisioner"):
             self._start(components[name])
         self._wait("CoreDNS answers", "coredns", self._health.dns)
@@ -266,6 +282,11 @@ class ClusterUp:
             link = self._paths.bin / name
             link.unlink(missing_ok=True)
             link.symlink_to(program)
+        packages.link_cni_plugins(
+            self._paths.cni_plugins,
+            packages.cni_folder() or packages.CNI_FOLDERS[0],
+            {NETPOL_PLUGIN: programs.netpol_cni},
+        )
 
 
 def refuse_overlapping_networks_unless_ours(settings: Settings, table: ProcessTable) -> None:

@@ -6,9 +6,14 @@ import os
 import shutil
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
+from localcluster.network import host_addresses, public_addresses
+from localcluster.settings import Network
+from localcluster.settings import load_settings as load_cluster_settings
 from workbench.commands import run
 from workbench.console import Reporter, WorkbenchError
 from workbench.settings import ClusterKind, Settings
@@ -44,6 +49,10 @@ class Cluster(ABC):
     def bin(self) -> Path | None:
         """Folder with this cluster's own kubectl and helm, if it has them."""
         return None
+
+    def chart_values(self) -> dict[str, Any]:
+        """Values of the chart that are this cluster's own."""
+        return {}
 
     def environment(self) -> dict[str, str]:
         """Environment for programs that speak to the cluster."""
@@ -90,6 +99,23 @@ class LocalCluster(Cluster):
     @property
     def bin(self) -> Path | None:
         return self._settings.clone / ".cluster" / "bin"
+
+    def chart_values(self) -> dict[str, Any]:
+        network = load_cluster_settings(os.environ, self._settings.clone).network
+        return local_chart_values(network, public_addresses(host_addresses()))
+
+
+def local_chart_values(network: Network, host: Sequence[IPv4Address]) -> dict[str, Any]:
+    """Values for the local cluster, whose DNS and API server are processes of the host.
+
+    The API server listens on the host's every address: a public one would be part of the world.
+    """
+    return {
+        "networkPolicy": {
+            "dns": [{"ipBlock": {"cidr": f"{network.node_address}/32"}}],
+            "extraDenied": [f"{address}/32" for address in host],
+        }
+    }
 
 
 class KindCluster(Cluster):

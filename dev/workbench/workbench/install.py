@@ -58,7 +58,7 @@ def install_release(
     _ensure_namespace(cluster, names.namespace)
     if settings.model_key:
         _put_model_key(cluster, names, settings.model_key)
-    values = _values(settings, names)
+    values = {**_values(settings, names), **cluster.chart_values()}
     values.update(extra or {})
     target = settings.clone / ".build" / f"values-{names.release}.yaml"
     target.write_text(yaml.safe_dump(values))

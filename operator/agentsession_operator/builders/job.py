@@ -64,7 +64,7 @@ def build_job(
             "activeDeadlineSeconds": effective.active_deadline,
             "ttlSecondsAfterFinished": FINISHED_JOB_SECONDS,
             "template": {
-                "metadata": {"labels": labels},
+                "metadata": {"labels": {**labels, naming.LABEL_NETWORK: effective.network.value}},
                 "spec": _pod_spec(session, effective, gateway_url),
             },
         },

@@ -1,13 +1,9 @@
-"""The chart as helm renders it: HELM names the program, else `.cluster/bin/helm`, else PATH."""
+"""The chart as helm renders it."""
 
 from __future__ import annotations
 
 import base64
 import json
-import os
-import shutil
-import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,56 +13,22 @@ import yaml
 from agentsession_core.api.template import AgentSessionTemplateSpec
 from agentsession_core.naming import RUNNER_SERVICE_ACCOUNT
 from agentsession_core.settings import Settings, load_settings
+from agentsession_testing.chart import (
+    CHART,
+    IMAGES,
+    KEY,
+    KUBERNETES_VERSION,
+    Helm,
+    Object,
+    find_helm,
+)
 
-ROOT = Path(__file__).resolve().parents[3]
-CHART = ROOT / "charts" / "agentsession"
-# A helm that was not made by its project's own build assumes a Kubernetes of years ago.
-KUBERNETES_VERSION = "1.35.0"
-IMAGES: dict[str, Any] = {
-    "images": {
-        "service": {"repository": "registry.example.com/me/agentsession-service", "tag": "src-1"},
-        "agent": {"repository": "registry.example.com/me/agentsession-agent", "tag": "src-2"},
-    }
-}
-KEY: dict[str, Any] = {"gateway": {"models": {"anthropic": {"apiKey": "sk-test-0123"}}}}
 DEVELOPMENT: dict[str, Any] = {"modelServer": {"enabled": True}}
-Object = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Helm:
-    program: str
-    folder: Path
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [self.program, *arguments], capture_output=True, text=True, check=False, timeout=60
-        )
-
-    def template(
-        self, *layers: Object, release: str = "agentsession", namespace: str = "agentsession-system"
-    ) -> subprocess.CompletedProcess[str]:
-        arguments = ["template", release, str(CHART), "--namespace", namespace]
-        arguments += ["--kube-version", KUBERNETES_VERSION]
-        for number, layer in enumerate(layers):
-            file = self.folder / f"values-{number}.yaml"
-            file.write_text(json.dumps(layer))
-            arguments += ["--values", str(file)]
-        return self.run(*arguments)
-
-    def objects(self, *layers: Object, **names: str) -> list[Object]:
-        result = self.template(IMAGES, *layers, **names)
-        assert result.returncode == 0, result.stderr
-        return [item for item in yaml.safe_load_all(result.stdout) if item]
 
 
 @pytest.fixture
 def helm(tmp_path: Path) -> Helm:
-    local = ROOT / ".cluster" / "bin" / "helm"
-    program = os.environ.get("HELM") or (str(local) if local.exists() else shutil.which("helm"))
-    if program is None:
-        pytest.fail("no helm: set HELM to its path, or run `make cluster`, which builds one")
-    return Helm(program, tmp_path)
+    return find_helm(tmp_path)
 
 
 def identity(item: Object) -> tuple[str, str, str]:
@@ -113,6 +75,11 @@ def test_with_defaults_these_objects_are_made(helm: Helm) -> None:
             ("Deployment", system, "agentsession-gateway"),
             ("Deployment", system, "agentsession-operator"),
             ("Namespace", "", "agents"),
+            ("NetworkPolicy", "agents", "agentsession-internet"),
+            ("NetworkPolicy", "agents", "agentsession-sealed"),
+            ("NetworkPolicy", system, "agentsession-gateway"),
+            ("NetworkPolicy", system, "agentsession-operator"),
+            ("NetworkPolicy", system, "agentsession-redis"),
             ("Role", "agents", "agentsession-gateway"),
             ("Role", "agents", "agentsession-operator"),
             ("RoleBinding", "agents", "agentsession-gateway"),
@@ -372,6 +339,10 @@ def test_a_changed_configuration_or_secret_restarts_the_pods(helm: Helm) -> None
         ({"gateway": {"models": {"prices": {"m": {"input": "3"}}}}}, "prices/m"),
         ({"images": {"agent": {"repository": ""}}}, "images.agent.repository is not set"),
         ({"images": {"service": {"repository": ""}}}, "images.service.repository is not set"),
+        ({"networkPolicy": {"dns": [{}]}}, "networkPolicy/dns"),
+        ({"networkPolicy": {"metricsFrom": [{"podselector": {}}]}}, "'podselector' not allowed"),
+        ({"networkPolicy": {"extraDenied": ["192.0.2.1"]}}, "networkPolicy/extraDenied"),
+        ({"networkPolicy": {"extraDenied": ["::/0"]}}, "most of the world"),
         ({"redis": {"enabled": False}}, "give the URL of your Redis"),
         ({"redis": {"url": "redis://x:1"}}, "set redis.enabled=false"),
         ({"sessions": {"namespaces": ["agentsession-system"]}}, "the release's own namespace"),

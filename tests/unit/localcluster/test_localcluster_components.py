@@ -19,7 +19,9 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def components(settings: Settings) -> dict[str, Component]:
-    programs = Programs(*(Path(f"/p/{name}") for name in ("kube", "dns", "helm", "pause", "ctd")))
+    programs = Programs(
+        *(Path(f"/p/{name}") for name in ("kube", "dns", "helm", "pause", "ctd", "cni"))
+    )
     return {item.name: item for item in all_components(settings, programs)}
 
 

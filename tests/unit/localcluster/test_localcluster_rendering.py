@@ -21,13 +21,13 @@ def settings() -> Settings:
 
 
 def test_containerd_is_apart_from_the_machines_own(settings: Settings) -> None:
-    config = tomllib.loads(rendering.containerd_config(settings, Path("/usr/lib/cni")))
+    config = tomllib.loads(rendering.containerd_config(settings))
     cri = config["plugins"]["io.containerd.grpc.v1.cri"]
 
     assert config["root"] == "/state/containerd"
     assert config["state"] == "/run/agentsession-localcluster/containerd"
     assert config["grpc"]["address"] == f"{config['state']}/containerd.sock"
-    assert cri["cni"] == {"bin_dir": "/usr/lib/cni", "conf_dir": "/state/config/cni"}
+    assert cri["cni"] == {"bin_dir": "/state/cni-plugins", "conf_dir": "/state/config/cni"}
     assert cri["sandbox_image"] == PAUSE_IMAGE
     assert cri["restrict_oom_score_adj"] is True
     assert cri["netns_mounts_under_state_dir"] is True
@@ -55,11 +55,17 @@ def test_kube_proxy_leaves_the_hosts_connection_limits_alone(settings: Settings)
 
 def test_pods_are_routed_and_not_bridged(settings: Settings) -> None:
     config = json.loads(rendering.cni_config(settings, mtu=1400))
-    (plugin,) = config["plugins"]
+    ptp, netpol = config["plugins"]
 
-    assert plugin["type"] == "ptp"
-    assert plugin["mtu"] == 1400
-    assert plugin["ipam"]["dataDir"] == "/state/cni-addresses"
+    assert ptp["type"] == "ptp"
+    assert ptp["mtu"] == 1400
+    assert ptp["ipam"]["dataDir"] == "/state/cni-addresses"
+    # After ptp, which gives the address that it seals.
+    assert netpol == {
+        "type": "netpol-cni",
+        "table": "agentsession_netpol",
+        "stateDir": "/run/agentsession-localcluster/netpol",
+    }
 
 
 def test_dns_is_bound_to_the_nodes_address_only(settings: Settings) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 from localcluster.components import Programs, all_components
 from localcluster.settings import Network, Paths, Settings, load_settings
 
-PROGRAMS = Programs(*(Path("/programs") / name for name in ("kube", "dns", "helm", "pause", "ctd")))
+PROGRAMS = Programs(
+    *(Path("/programs") / name for name in ("kube", "dns", "helm", "pause", "ctd", "cni"))
+)
 
 
 def settings_for(folder: Path) -> Settings:

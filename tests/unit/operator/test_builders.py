@@ -58,6 +58,21 @@ def test_job_with_everything_a_template_can_say(request: pytest.FixtureRequest) 
     )
 
 
+@pytest.mark.parametrize("network", ["None", "Internet"])
+def test_the_pod_says_which_network_it_gets_and_its_job_does_not(network: str) -> None:
+    session = make_session()
+    template = AgentSessionTemplateSpec.model_validate({"network": network})
+    job = build_job(session, effective(session, template), 1, GATEWAY)
+    assert job["spec"]["template"]["metadata"]["labels"]["agentsession.dev/network"] == network
+    assert "agentsession.dev/network" not in job["metadata"]["labels"]
+
+
+def test_without_a_word_about_the_network_there_is_none() -> None:
+    session = make_session()
+    job = build_job(session, effective(session), 1, GATEWAY)
+    assert job["spec"]["template"]["metadata"]["labels"]["agentsession.dev/network"] == "None"
+
+
 def test_smallest_claim(request: pytest.FixtureRequest) -> None:
     session = make_session()
     assert_golden(request, "operator/claim-smallest.yaml", build_claim(session, effective(session)))

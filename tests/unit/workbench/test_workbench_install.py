@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 import yaml
 
-from workbench.clusters import Cluster
+from localcluster.network import public_addresses
+from localcluster.settings import Network
+from workbench.clusters import Cluster, local_chart_values
 from workbench.console import Reporter
 from workbench.install import SCHEMA_VERSION, install_crds
 
@@ -65,3 +68,18 @@ def test_a_newer_crd_is_never_replaced(
     cluster = RecordingCluster(installed)
     install_crds(cluster, crds, Reporter())
     assert cluster.applied == applied
+
+
+def test_only_public_addresses_of_the_host_have_to_be_denied() -> None:
+    texts = ("192.0.2.2", "10.218.0.1", "127.0.0.1", "172.17.0.1", "172.32.0.1", "192.0.2.2")
+    public = public_addresses(IPv4Address(text) for text in texts)
+    assert [str(address) for address in public] == ["172.32.0.1", "192.0.2.2"]
+
+
+def test_in_the_local_cluster_dns_is_the_node_and_the_host_is_not_the_world() -> None:
+    assert local_chart_values(Network(), [IPv4Address("192.0.2.2")]) == {
+        "networkPolicy": {
+            "dns": [{"ipBlock": {"cidr": "10.218.0.1/32"}}],
+            "extraDenied": ["192.0.2.2/32"],
+        }
+    }

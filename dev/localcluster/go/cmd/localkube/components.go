@@ -14,6 +14,7 @@ import (
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 
+	"agentsession.dev/localkube/internal/netpol"
 	"agentsession.dev/localkube/internal/provisioner"
 )
 
@@ -30,6 +31,7 @@ var components = map[string]func() *cobra.Command{
 	"kube-proxy":              kubeproxy.NewProxyCommand,
 	"kubectl":                 kubectl.NewDefaultKubectlCommand,
 	"provisioner":             provisioner.NewCommand,
+	"netpol":                  netpol.NewCommand,
 }
 
 func componentNames() []string {

@@ -1,5 +1,5 @@
 // Command localkube is one program with a whole Kubernetes in it: etcd, the control plane,
-// the node agents, kubectl and a provisioner of node-local volumes.
+// the node agents, kubectl, a provisioner of node-local volumes and a network policy controller.
 package main
 
 import (

@@ -1,0 +1,75 @@
+"""The chart as helm renders it: HELM names the program, else `.cluster/bin/helm`, else PATH."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+CHART = ROOT / "charts" / "agentsession"
+# A helm that was not made by its project's own build assumes a Kubernetes of years ago.
+KUBERNETES_VERSION = "1.35.0"
+Object = dict[str, Any]
+IMAGES: Object = {
+    "images": {
+        "service": {"repository": "registry.example.com/me/agentsession-service", "tag": "src-1"},
+        "agent": {"repository": "registry.example.com/me/agentsession-agent", "tag": "src-2"},
+    }
+}
+KEY: Object = {"gateway": {"models": {"anthropic": {"apiKey": "sk-test-0123"}}}}
+
+
+@dataclass(frozen=True)
+class Helm:
+    program: str
+    folder: Path
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.program, *arguments], capture_output=True, text=True, check=False, timeout=60
+        )
+
+    def template(
+        self, *layers: Object, release: str = "agentsession", namespace: str = "agentsession-system"
+    ) -> subprocess.CompletedProcess[str]:
+        arguments = ["template", release, str(CHART), "--namespace", namespace]
+        arguments += ["--kube-version", KUBERNETES_VERSION]
+        for number, layer in enumerate(layers):
+            file = self.folder / f"values-{number}.yaml"
+            file.write_text(json.dumps(layer))
+            arguments += ["--values", str(file)]
+        return self.run(*arguments)
+
+    def objects(self, *layers: Object, **names: str) -> list[Object]:
+        """What `helm install` makes, without what `helm test` does."""
+        return [item for item in self._everything(*layers, **names) if not _hook(item)]
+
+    def tests(self, *layers: Object, **names: str) -> list[Object]:
+        """What `helm test` makes."""
+        return [item for item in self._everything(*layers, **names) if _hook(item) == "test"]
+
+    def _everything(self, *layers: Object, **names: str) -> list[Object]:
+        result = self.template(IMAGES, *layers, **names)
+        assert result.returncode == 0, result.stderr
+        return [item for item in yaml.safe_load_all(result.stdout) if item]
+
+
+def _hook(item: Object) -> str:
+    return str(item["metadata"].get("annotations", {}).get("helm.sh/hook", ""))
+
+
+def find_helm(folder: Path) -> Helm:
+    """helm with a folder for its values files; the test fails when there is none."""
+    local = ROOT / ".cluster" / "bin" / "helm"
+    program = os.environ.get("HELM") or (str(local) if local.exists() else shutil.which("helm"))
+    if program is None:
+        pytest.fail("no helm: set HELM to its path, or run `make cluster`, which builds one")
+    return Helm(program, folder)
