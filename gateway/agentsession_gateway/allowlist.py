@@ -61,7 +61,8 @@ def answer_headers(status: int, headers: Mapping[str, str], wait: float | None) 
         # The CLI would sleep through the turn, or stumble over a value that is no time.
         allowed.pop("retry-after", None)
     if status == 401 or too_long:
-        # The key is the gateway's: without this the CLI tries for minutes before anyone hears of it.
+        # The key is the gateway's: trying again cannot help. Claude Code 2.1.330 tries a 401 all the
+        # same; CLAUDE_CODE_MAX_RETRIES, which the runner sets, keeps that to seconds.
         allowed["x-should-retry"] = "false"
     return allowed
 

@@ -166,4 +166,4 @@ def traps_are_gone_in_the_next_run(agent: Agent) -> None:
     assert found["servers"] == {}
     assert found["links"] == []
     assert found["left in config"] == []
-    assert found["key in environment"] == []
+    assert found["keys in environment"] == []

@@ -295,7 +295,11 @@ def look_at_traps(_: list[str]) -> dict[str, object]:
         "helper": settings.get("apiKeyHelper"),
         "hooks off": settings.get("disableAllHooks"),
         "base url": os.environ.get("ANTHROPIC_BASE_URL"),
-        "key in environment": [n for n in os.environ if n in ("ANTHROPIC_API_KEY",)],
+        "keys in environment": [
+            name
+            for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
+            if os.environ.get(name)
+        ],
         "servers": json.loads((config / ".claude.json").read_text()).get("mcpServers"),
         "links": [
             str(path)
