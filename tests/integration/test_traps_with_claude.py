@@ -280,3 +280,27 @@ async def test_a_runner_told_to_end_in_a_turn_leaves_no_tool_and_no_result(
         result = await run.ask("t1", "RUN: echo back", attempt=2)
     assert result.outcome == "Succeeded"
     assert "cut off" in await last_body(model)
+
+
+@pytest.mark.parametrize("tool_ends", ["while it is away", "when it is back"])
+async def test_a_gateway_lost_while_a_tool_runs_costs_nothing(
+    volume: Volume, claude_binary: Path, model: str, tool_ends: str
+) -> None:
+    wait = "RUN: touch started; until test -e go; do sleep 0.1; done; echo went-on"
+    async with running(volume, claude_binary, model) as run:
+        run.gateway.order(turn("t1", wait), standing=True)
+        await until((volume.root / "started").exists, "the tool to start")
+        await run.gateway.go_away()
+        if tool_ends == "while it is away":
+            (volume.root / "go").touch()
+            said = "the gateway went away in the turn"
+            await until(lambda: said in run.runner.said, "the failed model call")
+        await run.gateway.come_back()
+        await run.gateway.ready()
+        (volume.root / "go").touch()
+        result = await run.gateway.result_of("t1")
+    body = await last_body(model)
+    assert (result.outcome, result.error) == ("Succeeded", None)
+    assert "went-on" in body
+    assert ("Go on where you stopped" in body) == (tool_ends == "while it is away")
+    assert [name for name, _ in run.gateway.results] == ["t1"]
