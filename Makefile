@@ -73,8 +73,8 @@ uninstall: env ## Remove the release; sessions and volumes stay
 	@$(WORKBENCH) uninstall
 
 .PHONY: bench
-bench: install ## Changed prompt to request at the model server, beside a plain Job
-	@$(WORKBENCH) bench
+bench: install ## Figures beside a plain Job; fewer rounds: make bench ROUNDS=3
+	@$(WORKBENCH) bench $(ARGS)
 
 .PHONY: crds
 crds: env ## Generate the CRDs and their reference from the models

@@ -15,11 +15,13 @@ from agentsession_runner.config import ConfigError, RunnerConfig, read_token
 from agentsession_runner.drivers import UnsupportedAgentError, find_factory
 from agentsession_runner.drivers.base import AgentError, AgentSetup, BaseAgent
 from agentsession_runner.gateway_client import GatewayClient
+from agentsession_runner.gateway_link import GatewayLink
 from agentsession_runner.orders import OrderError, Welcome, parse_welcome
 from agentsession_runner.processes import ProcessTable, UnkillableError
 from agentsession_runner.session_loop import RunOverError, SessionLoop
 from agentsession_runner.turn_runner import TurnRelay, TurnRunner
-from agentsession_runner.workspace import Workspace, WorkspaceError
+from agentsession_runner.workspace import Workspace
+from agentsession_runner.workspace_trouble import WorkspaceError
 
 EXIT_ORDERLY = 0
 EXIT_FAILED = 1
@@ -64,7 +66,8 @@ async def _serve(config: RunnerConfig, welcome: Welcome, report: Report) -> int:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    client = GatewayClient(config.gateway, config.token_file, report)
+    link = GatewayLink()
+    client = GatewayClient(config.gateway, config.token_file, report, link)
     workspace = Workspace(Path(config.workspace))
     relay = TurnRelay()
     agent = _make_agent(config, welcome, workspace, processes, relay, report)
@@ -72,13 +75,14 @@ async def _serve(config: RunnerConfig, welcome: Welcome, report: Report) -> int:
         agent=agent,
         workspace=workspace,
         relay=relay,
+        link=link,
         welcome=welcome,
         new_id=new_uuid,
         redact=_redactor(config.token_file),
         report=report,
     )
     session_loop = SessionLoop(client, runner, random.random, report)
-    life = asyncio.create_task(_live(workspace, agent, runner, session_loop, report))
+    life = asyncio.create_task(_live(runner, session_loop))
     stopping = asyncio.create_task(stopped.wait())
     await asyncio.wait({life, stopping}, return_when=asyncio.FIRST_COMPLETED)
     orderly = life.done()
@@ -96,14 +100,9 @@ async def _serve(config: RunnerConfig, welcome: Welcome, report: Report) -> int:
 
 
 async def _live(
-    workspace: Workspace,
-    agent: BaseAgent,
     runner: TurnRunner,
     session_loop: SessionLoop,
-    report: Report,
 ) -> None:
-    await workspace.lock(report)
-    agent.write_configuration()
     await runner.prepare()
     orders = asyncio.create_task(session_loop.read_orders())
     work = asyncio.create_task(session_loop.work())

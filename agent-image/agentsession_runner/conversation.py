@@ -17,36 +17,45 @@ ATTEMPT_NOTE = (
     "Part of the work may be done already: look before you repeat anything.]"
 )
 
+BLANK_ANSWER = "The message was empty: there was nothing to give to the agent."
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
 
 @dataclass(frozen=True)
 class Session:
     """A CLI session of a conversation.
 
-    `answered` counts its finished turns; `lost` says that an earlier session of the same
+    `answered` counts its finished turns, `saved_bytes` is how much of it lay on the volume after
+    the last one; `lost` says that an earlier session of the same
     conversation could not be found.
     """
 
     conversation: int
     agent_session_id: str
     answered: int = 0
+    saved_bytes: int = 0
     lost: bool = False
 
     def stored(self) -> StoredSession:
         """The session as the volume keeps it."""
-        return StoredSession(self.conversation, self.agent_session_id, self.answered)
+        return StoredSession(
+            self.conversation, self.agent_session_id, self.answered, self.saved_bytes
+        )
 
 
 def choose_session(
     conversation: int,
     known_id: str | None,
     stored: StoredSession | None,
-    exists: Callable[[str], bool],
+    saved_bytes: Callable[[str], int],
     new_id: Callable[[], str],
 ) -> Session:
     """Choose the session of a conversation: the gateway's, else the volume's, else a new one.
 
-    `exists` says whether the CLI has saved a session. One that was announced but never answered
-    may have been cut off before its first word was saved: nothing is lost with it.
+    `saved_bytes` says how much the CLI has saved of a session, which only grows: one that is
+    shorter than it was has been replaced by what an agent left after removing it. One that was
+    announced but never answered may have been cut off before its first word was saved: nothing is
+    lost with it.
     """
     if stored is not None and stored.conversation != conversation:
         stored = None
@@ -57,18 +66,36 @@ def choose_session(
         return Session(conversation, new_id())
     same = stored is not None and stored.agent_session_id == candidate
     answered = stored.answered if stored is not None and same else 0
-    if exists(candidate):
-        return Session(conversation, candidate, answered)
+    saved = saved_bytes(candidate)
+    known_bytes = stored.saved_bytes if stored is not None and same else 0
+    if saved > 0 and saved >= known_bytes:
+        return Session(conversation, candidate, answered, saved)
     if same and answered == 0:
         return Session(conversation, candidate)
     return Session(conversation, new_id(), lost=True)
+
+
+def is_blank(messages: Sequence[Message]) -> bool:
+    """Whether there is nothing to read in a turn's messages: no visible character and no file."""
+    return not any(message.files or _has_visible(message.text) for message in messages)
 
 
 def compose_prompt(messages: Sequence[Message], attempt: int) -> str:
     """The turn's messages as one prompt, with a word about an attempt that was cut off."""
     parts = [ATTEMPT_NOTE] if attempt > 1 else []
     for message in messages:
-        parts.append(message.text)
+        parts.append(_readable(message.text))
         if message.files:
             parts.append("Files: " + ", ".join(message.files))
     return "\n\n".join(parts)
+
+
+def _has_visible(text: str) -> bool:
+    # Spaces of all kinds, control and format characters are not printable to Python.
+    return any(character.isprintable() and character != " " for character in text)
+
+
+def _readable(text: str) -> str:
+    """The text with a visible mark for what not every reader takes: NUL, half surrogate pairs."""
+    marked = text.replace("\0", REPLACEMENT)
+    return marked.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

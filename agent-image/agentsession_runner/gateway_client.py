@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from agentsession_runner.config import ConfigError, GatewayAddress, read_token
+from agentsession_runner.gateway_link import GatewayLink
 from agentsession_runner.hello import is_temporary, refusal_text
 from agentsession_runner.http1 import HttpError, ResponseReader, request_bytes
 from agentsession_runner.orders import Order, OrderError, parse_order
@@ -47,11 +48,16 @@ class GatewayClient:
     """Requests to the gateway. Each reads the token anew, so its rotation needs no care."""
 
     def __init__(
-        self, gateway: GatewayAddress, token_file: str, report: Callable[[str], None]
+        self,
+        gateway: GatewayAddress,
+        token_file: str,
+        report: Callable[[str], None],
+        link: GatewayLink,
     ) -> None:
         self._gateway = gateway
         self._token_file = token_file
         self._report = report
+        self._link = link
         self._kept: _Connection | None = None
         self._lock = asyncio.Lock()
 
@@ -87,6 +93,13 @@ class GatewayClient:
             GatewayUnavailableError: the connection failed, broke or was silent for 60 s.
             GatewayRefusedError: the gateway does not serve this run.
         """
+        try:
+            async for order in self._read_orders():
+                yield order
+        finally:
+            self._link.ended()
+
+    async def _read_orders(self) -> AsyncIterator[Order]:
         connection = await self._connect()
         try:
             async for order in self._read_stream(connection):
@@ -122,6 +135,7 @@ class GatewayClient:
             else:
                 response.end_of_input()
             if response.status == 200:
+                self._link.opened()
                 for event in parser.feed(response.take_body()):
                     order = self._order(event.event, event.data)
                     if order is not None:

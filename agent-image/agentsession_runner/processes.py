@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
+STDOUT = 1
 RETRY_REAP_SECONDS = 0.05
 # A CLI that is asked to end stops its tools first; 0.25 s was seen.
 TERMINATE_GRACE_SECONDS = 2.0
@@ -161,6 +162,20 @@ class _ChildProtocol(asyncio.SubprocessProtocol):
 
     def pipe_data_received(self, fd: int, data: bytes | str) -> None:
         self._outputs[fd](data if isinstance(data, bytes) else data.encode())
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        if fd == STDOUT and not self.exited.is_set():
+            # It can say nothing any more, and nobody would learn that its turn is over.
+            asyncio.get_running_loop().call_later(LAST_OUTPUT_SECONDS, self._kill_mute)
+
+    def _kill_mute(self) -> None:
+        if self._transport is None or self.exited.is_set():
+            return
+        tree = descendants(self._transport.get_pid(), read_processes())
+        with suppress(ProcessLookupError):
+            self._transport.kill()
+        for entry in tree:
+            _kill_same(entry)
 
     def process_exited(self) -> None:
         self.exited.set()

@@ -7,7 +7,6 @@ is removed; new directories are built beside the old one and exchanged by renami
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -47,9 +46,7 @@ def ensure_directory(name: str, parent: int) -> Iterator[int]:
         mode = None
     if mode is None:
         os.mkdir(name, DIRECTORY_MODE, dir_fd=parent)
-    elif mode & 0o700 != 0o700:
-        os.chmod(name, DIRECTORY_MODE, dir_fd=parent)
-    with open_directory(name, parent) as descriptor:
+    with _open_ours(name, parent) as descriptor:
         yield descriptor
 
 
@@ -58,7 +55,7 @@ def write_file(name: str, content: str, parent: int, mode: int = FILE_MODE) -> N
     temporary = TEMPORARY_PREFIX + name
     remove(temporary, parent)
     _write_new(temporary, content, parent, mode)
-    if _is_directory(name, parent):
+    if is_directory(name, parent):
         remove(name, parent)
     os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
 
@@ -110,12 +107,9 @@ def remove(name: str, parent: int) -> None:
     if not stat.S_ISDIR(mode):
         os.unlink(name, dir_fd=parent)
         return
-    try:
-        shutil.rmtree(name, dir_fd=parent)
-    except PermissionError:
-        # The agent has the same uid: a directory without rights is a chmod away.
-        _allow_removal(name, parent)
-        shutil.rmtree(name, dir_fd=parent)
+    with _open_ours(name, parent) as top:
+        _empty(top)
+    os.rmdir(name, dir_fd=parent)
 
 
 def names_in(directory: int) -> list[str]:
@@ -147,14 +141,43 @@ def _mode(name: str, parent: int) -> int | None:
         return None
 
 
-def _is_directory(name: str, parent: int) -> bool:
+def is_directory(name: str, parent: int) -> bool:
+    """Whether it is a directory itself, not a link to one."""
     mode = _mode(name, parent)
     return mode is not None and stat.S_ISDIR(mode)
 
 
-def _allow_removal(name: str, parent: int) -> None:
-    os.chmod(name, DIRECTORY_MODE, dir_fd=parent)
-    with open_directory(name, parent) as directory:
-        for child in names_in(directory):
-            if _is_directory(child, directory):
-                _allow_removal(child, directory)
+def _empty(top: int) -> None:
+    """Remove everything in a directory, however deep: an agent can nest deeper than recursion goes.
+
+    What lies two levels down is moved up before its parent goes, so that one directory is open at
+    a time.
+    """
+    moved = 0
+    while names := names_in(top):
+        for name in names:
+            if not is_directory(name, top):
+                os.unlink(name, dir_fd=top)
+                continue
+            with _open_ours(name, top) as directory:
+                for child in names_in(directory):
+                    if not is_directory(child, directory):
+                        os.unlink(child, dir_fd=directory)
+                        continue
+                    while _mode(f"{DISCARDED_PREFIX}{moved}", top) is not None:
+                        moved += 1
+                    # A directory without write permission cannot be moved: its `..` changes.
+                    os.chmod(child, DIRECTORY_MODE, dir_fd=directory)
+                    target = f"{DISCARDED_PREFIX}{moved}"
+                    os.rename(child, target, src_dir_fd=directory, dst_dir_fd=top)
+            os.rmdir(name, dir_fd=top)
+
+
+@contextmanager
+def _open_ours(name: str, parent: int) -> Iterator[int]:
+    """Open a directory whatever rights it has: the agent has the same uid, so a chmod is enough."""
+    mode = _mode(name, parent)
+    if mode is not None and stat.S_ISDIR(mode) and mode & 0o700 != 0o700:
+        os.chmod(name, DIRECTORY_MODE, dir_fd=parent)
+    with open_directory(name, parent) as descriptor:
+        yield descriptor

@@ -80,7 +80,6 @@ class SessionLoop:
             opened = loop.time()
             try:
                 async for order in self._client.orders():
-                    backoff.reset()
                     self.take(order)
             except GatewayUnavailableError as error:
                 self._report(f"{error}; connecting again")

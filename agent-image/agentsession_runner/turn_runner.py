@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from agentsession_runner.conversation import (
+    BLANK_ANSWER,
     LOST_NOTE,
     Session,
     choose_session,
     compose_prompt,
+    is_blank,
 )
 from agentsession_runner.drivers.base import AgentError, AgentResult, BaseAgent, Verdict
 from agentsession_runner.event_sender import EventSender
+from agentsession_runner.gateway_link import GatewayLink
 from agentsession_runner.orders import TurnOrder, Welcome
 from agentsession_runner.reports import Problem, TurnReport
-from agentsession_runner.workspace import Workspace, WorkspaceError, is_session_id
+from agentsession_runner.workspace import Workspace, is_session_id
+from agentsession_runner.workspace_trouble import WorkspaceError
 
+T = TypeVar("T")
 StopReason = Literal["TimedOut", "Cancelled"]
 ANNOUNCE_SECONDS = 2.0
 END_GRACE_SECONDS = 5.0
+# The verdict's code for model calls that got no answer at all, not even the gateway's.
+CONNECTION_CODE = "model_error_connection"
+GO_ON_LIMIT = 3
+GO_ON_NOTE = (
+    "[The connection to the model was lost in the middle of your work. Go on where you stopped.]"
+)
 UNSAVED_NOTE = (
     "The agent did not save this conversation on the workspace volume: the next run will not know "
-    "it. The volume may be full."
+    "it."
 )
 CANCELLED = Problem("cancelled", "the turn was stopped on request")
 
@@ -60,6 +71,7 @@ class TurnRunner:
         agent: BaseAgent,
         workspace: Workspace,
         relay: TurnRelay,
+        link: GatewayLink,
         welcome: Welcome,
         new_id: Callable[[], str],
         redact: Callable[[str], str],
@@ -68,6 +80,7 @@ class TurnRunner:
         self._agent = agent
         self._workspace = workspace
         self._relay = relay
+        self._link = link
         self._welcome = welcome
         self._announced = welcome.agent_session_id
         self._new_id = new_id
@@ -75,9 +88,23 @@ class TurnRunner:
         self._report = report
         self._session: Session | None = None
         self._stop = asyncio.Event()
+        self._is_ready = False
+        self._reserving: asyncio.Task[None] | None = None
+        self._saved_before = 0
 
     async def prepare(self) -> None:
-        """Start the CLI for the conversation that the next turn most likely belongs to."""
+        """Take the workspace and start the CLI for the conversation that comes most likely next.
+
+        Raises:
+            WorkspaceError: the volume cannot be used, but perhaps by another pod.
+        """
+        try:
+            await self._take_workspace()
+        except WorkspaceError as error:
+            if not error.lasting:
+                raise
+            self._report(f"{error}; every turn will say so")
+            return
         session = self._session_of(self._welcome.conversation)
         await self._agent.prepare(session.agent_session_id)
 
@@ -87,33 +114,89 @@ class TurnRunner:
 
     async def run(self, order: TurnOrder, sender: EventSender) -> TurnReport:
         """Carry out a turn to its end, whatever the end is."""
+        if is_blank(order.messages):
+            # A model's API refuses such a message, and an agent would make something up.
+            return TurnReport("Succeeded", BLANK_ANSWER)
         deadline = asyncio.get_running_loop().time() + max(order.remaining_seconds, 0.0)
         self._stop.clear()
         self._relay.sender = sender
         try:
-            session = self._session_of(order.conversation)
-            verdict, session = await self._attempt(order, session, sender, deadline)
-            if verdict.conversation_lost:
-                session = Session(order.conversation, self._new_id(), lost=True)
-                verdict, session = await self._attempt(order, session, sender, deadline)
+            verdict, session = await self._with_room(lambda: self._answer(order, sender, deadline))
         except AgentError as error:
             cause = Problem("agent_not_started", self._redact(str(error)))
             return TurnReport("Failed", "", None, cause)
+        except WorkspaceError as error:
+            self._report(str(error))
+            return TurnReport("Failed", "", None, error.problem)
         finally:
             self._relay.sender = None
-        self._finish(session, verdict, sender)
+        verdict = self._finish(session, verdict, sender)
         text = f"{LOST_NOTE}\n\n{verdict.text}" if session.lost else verdict.text
         problem = verdict.problem
         if problem is not None:
             problem = replace(problem, message=self._redact(problem.message))
         return TurnReport(verdict.outcome, text, session.agent_session_id, problem)
 
+    async def _take_workspace(self) -> None:
+        if self._is_ready:
+            return
+        await self._workspace.lock(self._report)
+        self._agent.write_configuration()
+        # Beside the CLI's start: 1 MiB that must reach the disk can take a while.
+        self._reserving = asyncio.create_task(asyncio.to_thread(self._workspace.keep_reserve))
+        self._is_ready = True
+
+    async def _with_room(self, work: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await work()
+        except WorkspaceError as error:
+            if not error.is_full or not self._workspace.release_reserve():
+                raise
+            self._report(f"{error}; the reserve is given back")
+            return await work()
+
+    async def _answer(
+        self, order: TurnOrder, sender: EventSender, deadline: float
+    ) -> tuple[Verdict, Session]:
+        await self._take_workspace()
+        session = self._session_of(order.conversation)
+        prompt = compose_prompt(order.messages, order.attempt)
+        losses = self._link.losses
+        verdict, session = await self._attempt(order, prompt, session, sender, deadline)
+        if verdict.conversation_lost:
+            session = Session(order.conversation, self._new_id(), lost=True)
+            verdict, session = await self._attempt(order, prompt, session, sender, deadline)
+        for _ in range(GO_ON_LIMIT):
+            if not await self._gateway_was_away(verdict, losses, deadline):
+                break
+            losses = self._link.losses
+            verdict, session = await self._attempt(order, GO_ON_NOTE, session, sender, deadline)
+        return verdict, session
+
+    async def _gateway_was_away(self, verdict: Verdict, losses: int, deadline: float) -> bool:
+        """Whether a turn ended because the gateway went, and the gateway is back.
+
+        Model calls go through the gateway, and the CLI gives up on them within two seconds.
+        """
+        if verdict.problem is None or verdict.problem.code != CONNECTION_CODE:
+            return False
+        left = deadline - asyncio.get_running_loop().time()
+        if self._link.losses == losses or self._stop.is_set() or left <= 0:
+            return False
+        self._report("the gateway went away in the turn: it goes on when the gateway is back")
+        return await self._link.back(left)
+
     async def _attempt(
-        self, order: TurnOrder, session: Session, sender: EventSender, deadline: float
+        self,
+        order: TurnOrder,
+        prompt: str,
+        session: Session,
+        sender: EventSender,
+        deadline: float,
     ) -> tuple[Verdict, Session]:
         self._session = session
+        self._saved_before = self._agent.conversation_bytes(session.agent_session_id)
         await self._announce(session, sender)
-        prompt = compose_prompt(order.messages, order.attempt)
         result, reason = await self._supervise(prompt, session.agent_session_id, deadline)
         verdict = _with_reason(self._agent.judge(result), reason, order.remaining_seconds)
         return verdict, self._follow(session, result)
@@ -151,7 +234,7 @@ class TurnRunner:
                 conversation,
                 known if conversation == self._welcome.conversation else None,
                 self._workspace.read_session(),
-                self._agent.conversation_exists,
+                self._agent.conversation_bytes,
                 self._new_id,
             )
         return self._session
@@ -174,23 +257,45 @@ class TurnRunner:
         if not is_session_id(reported) or not self._agent.conversation_exists(reported):
             return session
         self._report("the agent went on under another session id")
-        return replace(session, agent_session_id=reported)
+        self._saved_before = 0
+        return replace(session, agent_session_id=reported, saved_bytes=0)
 
-    def _finish(self, session: Session, verdict: Verdict, sender: EventSender) -> None:
-        saved = self._agent.conversation_exists(session.agent_session_id)
-        if verdict.outcome == "Succeeded" and not saved:
+    def _finish(self, session: Session, verdict: Verdict, sender: EventSender) -> Verdict:
+        saved = self._agent.conversation_bytes(session.agent_session_id)
+        grew = saved > self._saved_before
+        answered = session.answered + (1 if saved else 0)
+        # A file that an agent removed and its CLI began again stays shorter than this: the next
+        # run must find the conversation lost.
+        kept = max(saved, session.saved_bytes + max(saved - self._saved_before, 0))
+        self._session = replace(session, answered=answered, saved_bytes=kept, lost=False)
+        stored = self._save(self._session)
+        problem = None
+        if verdict.outcome == "Failed" or not (grew and stored) or self._workspace.is_short():
+            problem = self._workspace.trouble()
+        if problem is not None and verdict.outcome in ("Succeeded", "Failed"):
+            self._report(problem.message)
+            self._workspace.release_reserve()
+            verdict = Verdict("Failed", verdict.text, _because(problem, verdict.problem))
+        elif verdict.outcome == "Succeeded" and not saved:
             sender.add("state", {"note": UNSAVED_NOTE})
             self._report(UNSAVED_NOTE)
-        answered = session.answered + (1 if saved else 0)
-        self._session = replace(session, answered=answered, lost=False)
-        self._save(self._session)
+        return verdict
 
-    def _save(self, session: Session) -> None:
+    def _save(self, session: Session) -> bool:
         try:
             self._workspace.write_session(session.stored())
         except WorkspaceError as error:
             # The gateway knows the session too; the turn itself may still succeed.
             self._report(str(error))
+            return False
+        return True
+
+
+def _because(problem: Problem, seen: Problem | None) -> Problem:
+    """The workspace's trouble, with what the agent made of it."""
+    if seen is None:
+        return problem
+    return replace(problem, message=f"{problem.message}; {seen.message}")
 
 
 def _with_reason(verdict: Verdict, reason: StopReason | None, seconds: float) -> Verdict:

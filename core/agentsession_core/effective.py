@@ -14,6 +14,7 @@ from agentsession_core.api import (
     Network,
     ProcessMode,
     Resources,
+    TemplateEnvVar,
     TemplatePod,
     VolumeClaimTemplate,
     WhenDeleted,
@@ -44,7 +45,7 @@ class Effective:
     claim: VolumeClaimTemplate | None
     when_deleted: WhenDeleted
     resources: Resources | None
-    env: tuple[EnvVar, ...]
+    env: tuple[EnvVar | TemplateEnvVar, ...]
     pod: TemplatePod
     credentials_secret: str | None
 
@@ -125,7 +126,9 @@ def _image(
     return chart
 
 
-def _merge_env(lowest_first: Sequence[Sequence[EnvVar]]) -> tuple[EnvVar, ...]:
+def _merge_env(
+    lowest_first: Sequence[Sequence[EnvVar | TemplateEnvVar]],
+) -> tuple[EnvVar | TemplateEnvVar, ...]:
     merged = {variable.name: variable for layer in lowest_first for variable in layer}
     return tuple(merged[name] for name in sorted(merged))
 

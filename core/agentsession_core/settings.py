@@ -95,6 +95,12 @@ class OperatorSettings(SettingsModel):
     hello_timeout_seconds: float = Field(default=120, gt=0)
 
 
+class RolloutSettings(SettingsModel):
+    """How live sessions move to a newer image or template."""
+
+    max_at_once: int = Field(default=5, ge=1, le=10_000)
+
+
 class Settings(SettingsModel):
     """The whole configuration of one release."""
 
@@ -106,6 +112,7 @@ class Settings(SettingsModel):
     defaults: AgentSessionTemplateSpec = AgentSessionTemplateSpec()
     gateway: GatewaySettings = GatewaySettings()
     operator: OperatorSettings = OperatorSettings()
+    rollout: RolloutSettings = RolloutSettings()
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
 

@@ -44,10 +44,10 @@ UPSTREAM_CONNECTIONS = 2000
 UPSTREAM_IDLE_CONNECTIONS = 50
 
 
-def upstream_client() -> httpx.AsyncClient:
-    """The client for model APIs: no redirects, silence ends a call."""
+def upstream_client(silence_seconds: float) -> httpx.AsyncClient:
+    """The client for model APIs: no redirects, so many seconds of silence end a call."""
     return httpx.AsyncClient(
-        timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
+        timeout=httpx.Timeout(silence_seconds, connect=min(silence_seconds, CONNECT_SECONDS)),
         limits=httpx.Limits(
             max_connections=UPSTREAM_CONNECTIONS,
             max_keepalive_connections=UPSTREAM_IDLE_CONNECTIONS,
@@ -56,7 +56,9 @@ def upstream_client() -> httpx.AsyncClient:
     )
 
 
-async def serve(settings: Settings, secrets: SecretFiles, host: str) -> None:
+async def serve(
+    settings: Settings, secrets: SecretFiles, host: str, silence_seconds: float
+) -> None:
     """Runs the gateway until it is told to stop. Raises kube.KubeConfigError."""
     metrics = Metrics()
     metrics_server, metrics_thread = start_http_server(
@@ -66,7 +68,7 @@ async def serve(settings: Settings, secrets: SecretFiles, host: str) -> None:
     try:
         async with (
             kube.connect("agentsession-gateway") as api,
-            upstream_client() as upstream,
+            upstream_client(silence_seconds) as upstream,
             redis,
         ):
             cluster = KubernetesCluster(api)
@@ -101,6 +103,12 @@ def main() -> None:
         "--secrets", type=Path, default=Path(SECRETS_DIRECTORY), help="folder of secret files"
     )
     parser.add_argument("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104
+    parser.add_argument(
+        "--silence-seconds",
+        type=float,
+        default=SILENCE_SECONDS,
+        help="seconds without a byte from the model API after which a call ends (120)",
+    )
     arguments = parser.parse_args()
     try:
         settings = load_settings(arguments.config)
@@ -111,7 +119,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     structlog.get_logger(__name__).info("starting", config=str(arguments.config))
     try:
-        asyncio.run(serve(settings, SecretFiles(arguments.secrets), arguments.host))
+        asyncio.run(
+            serve(
+                settings, SecretFiles(arguments.secrets), arguments.host, arguments.silence_seconds
+            )
+        )
     except kube.KubeConfigError as error:
         sys.exit(f"agentsession-gateway: {error}")
 

@@ -20,7 +20,8 @@ async def recognise(
 ) -> Recognised:
     """The caller. Raises ProblemError 401, 403 or 503."""
     token = bearer_token(request.headers, api_key_allowed=api_key_allowed)
-    return await deps.identity.recognise(token, fresh=fresh)
+    address = request.client.host if request.client else ""
+    return await deps.identity.recognise(token, address=address, fresh=fresh)
 
 
 async def check(deps: Deps, recognised: Recognised) -> RunCheck:

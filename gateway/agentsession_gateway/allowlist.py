@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from agentsession_core.api import Network
 from agentsession_gateway.problems import ProblemError
+from agentsession_gateway.upstream_failure import WAIT_LIMIT_SECONDS
 
 MESSAGES: Final = "/v1/messages"
 ANTHROPIC_CALLS: Final = frozenset(
@@ -52,11 +53,16 @@ def upstream_headers(headers: Mapping[str, str], credentials: Mapping[str, str])
     return merged
 
 
-def answer_headers(status: int, headers: Mapping[str, str]) -> dict[str, str]:
-    """The upstream's headers for the caller."""
+def answer_headers(status: int, headers: Mapping[str, str], wait: float | None) -> dict[str, str]:
+    """The upstream's headers for the caller; `wait` is its retry-after in seconds."""
     allowed = {name: headers[name] for name in RESPONSE_HEADERS if name in headers}
-    if status == 401:
-        # The key is the gateway's: without this the CLI tries for minutes before anyone hears of it.
+    too_long = wait is not None and wait > WAIT_LIMIT_SECONDS
+    if wait is None or too_long:
+        # The CLI would sleep through the turn, or stumble over a value that is no time.
+        allowed.pop("retry-after", None)
+    if status == 401 or too_long:
+        # The key is the gateway's: trying again cannot help. Claude Code 2.1.330 tries a 401 all the
+        # same; CLAUDE_CODE_MAX_RETRIES, which the runner sets, keeps that to seconds.
         allowed["x-should-retry"] = "false"
     return allowed
 

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final, Protocol
+from weakref import WeakValueDictionary
 
 from pydantic import ValidationError
 
@@ -28,6 +29,8 @@ from agentsession_gateway.ttl import TTLCache
 REVIEW_CACHE_SECONDS: Final = 10.0
 CHAIN_CACHE_SECONDS: Final = 60.0
 REVIEWS_AT_ONCE: Final = 20
+# One pod with a thousand forged tokens waits for itself, not everybody for it.
+REVIEWS_AT_ONCE_PER_ADDRESS: Final = 4
 CACHED_CALLERS: Final = 20_000
 
 
@@ -42,8 +45,11 @@ class Recognised:
 class Identity(Protocol):
     """Recognises run pods by their tokens."""
 
-    async def recognise(self, token: str, *, fresh: bool = False) -> Recognised:
-        """The caller; `fresh` reads pod, Job and session anew. Raises ProblemError 401 or 403."""
+    async def recognise(self, token: str, *, address: str = "", fresh: bool = False) -> Recognised:
+        """The caller at a network address; `fresh` reads pod, Job and session anew.
+
+        Raises ProblemError 401 or 403.
+        """
         ...
 
 
@@ -56,6 +62,8 @@ class TokenIdentity:
         self._cluster = cluster
         self._namespaces = frozenset(namespaces)
         self._reviews = asyncio.Semaphore(REVIEWS_AT_ONCE)
+        # Weak: one is there as long as somebody holds it or waits for it.
+        self._addresses: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._pods: TTLCache[bytes, PodIdentity] = TTLCache(
             REVIEW_CACHE_SECONDS, CACHED_CALLERS, clock
         )
@@ -63,21 +71,24 @@ class TokenIdentity:
             CHAIN_CACHE_SECONDS, CACHED_CALLERS, clock
         )
 
-    async def recognise(self, token: str, *, fresh: bool = False) -> Recognised:
-        """The caller; `fresh` reads pod, Job and session anew. Raises ProblemError 401 or 403."""
-        pod = await self._pod(token)
+    async def recognise(self, token: str, *, address: str = "", fresh: bool = False) -> Recognised:
+        """The caller at a network address; `fresh` reads pod, Job and session anew.
+
+        Raises ProblemError 401 or 403.
+        """
+        pod = await self._pod(token, address)
         known = None if fresh else self._chains.get(pod)
         if known is None:
             known = await self._follow(pod)
             self._chains.put(pod, known)
         return known
 
-    async def _pod(self, token: str) -> PodIdentity:
+    async def _pod(self, token: str, address: str) -> PodIdentity:
         key = hashlib.sha256(token.encode()).digest()
         known = self._pods.get(key)
         if known is not None:
             return known
-        async with self._reviews:
+        async with self._of_address(address), self._reviews:
             known = self._pods.get(key)
             if known is not None:
                 return known
@@ -85,6 +96,12 @@ class TokenIdentity:
         pod = pod_of_review(status, self._namespaces)
         self._pods.put(key, pod)
         return pod
+
+    def _of_address(self, address: str) -> asyncio.Semaphore:
+        known = self._addresses.get(address)
+        if known is None:
+            known = self._addresses[address] = asyncio.Semaphore(REVIEWS_AT_ONCE_PER_ADDRESS)
+        return known
 
     async def _follow(self, pod: PodIdentity) -> Recognised:
         body = await self._cluster.read(Resource.POD, pod.namespace, pod.name)

@@ -13,6 +13,8 @@ from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import ModelPrice
 from agentsession_gateway.caller import Caller
 from agentsession_gateway.metrics import Metrics
+from agentsession_gateway.problems import ProblemError
+from agentsession_gateway.upstream_failure import Failure
 from agentsession_gateway.usage import Tokens, amounts
 
 _log = structlog.get_logger("agentsession_gateway.audit")
@@ -53,14 +55,26 @@ class ModelCall:
             self._first_byte = self._ledger.clock() - self._started
             self._ledger.metrics.model_first_byte.observe(self._first_byte)
 
-    async def upstream_status(self, status: int) -> None:
-        """Remembers what the upstream answered, for the turn's outcome: any success is 200."""
+    async def refused(self, problem: ProblemError) -> None:
+        """Remembers a failure in the gateway's own words."""
+        await self.failed(Failure(problem.status, problem.code, problem.detail))
+
+    async def failed(self, failure: Failure) -> None:
+        """Remembers what the call failed of, for the turn's outcome."""
+        await self.ended(failure.status, failure.code, failure.detail)
+
+    async def ended(self, status: int, code: str = "", detail: str = "") -> None:
+        """Remembers how the call ended, for the turn's outcome: any success is 200."""
         self.status = status
         if self._turn is None:
             return
         try:
             await self._ledger.store.model_status(
-                self._caller.mailbox, turn=self._turn, status=200 if status < 300 else status
+                self._caller.mailbox,
+                turn=self._turn,
+                status=200 if status < 300 else status,
+                code=code,
+                detail=detail,
             )
         except RedisError as error:
             _log.warning("model_status_lost", status=status, error=type(error).__name__)

@@ -28,6 +28,12 @@ from agentsession_gateway.limits import BodyBudget, HeldBytes, Slots, read_body
 from agentsession_gateway.model_call import CLIENT_GONE, Ledger, ModelCall
 from agentsession_gateway.problems import ProblemError
 from agentsession_gateway.streaming import OwnedStreamingResponse
+from agentsession_gateway.upstream_failure import (
+    failure_of,
+    failure_of_answer,
+    retry_after_seconds,
+    secrets_of,
+)
 from agentsession_gateway.usage import StreamMeter, tokens_of_answer
 
 PREFIX: Final = "/v1/model/anthropic"
@@ -69,7 +75,8 @@ class ModelProxy:
         try:
             response = await self._forward(request, recognised, call, owner)
         except ProblemError as problem:
-            call.status = call.status or problem.status
+            if not call.status:
+                await call.refused(problem)
             await owner.aclose()
             return self._refuse(problem)
         except BaseException:
@@ -132,20 +139,24 @@ class ModelProxy:
                 recognised.caller.namespace, effective.credentials_secret
             )
         except NoCredentialsError as error:
-            await call.upstream_status(401)
             raise ProblemError(401, "no_model_key", str(error)) from None
-        path = request.scope["path"].removeprefix(PREFIX)
-        url = httpx.URL(self._base + path)
-        query = request.scope["query_string"]
         headers = upstream_headers(request.headers, credentials)
         if body:
             headers["content-length"] = str(len(body))
-        return self._deps.upstream.build_request(
-            request.method,
-            url.copy_with(query=query) if query else url,
-            headers=headers,
-            content=_once([body]) if body else None,
-        )
+        url = httpx.URL(self._base + request.scope["path"].removeprefix(PREFIX))
+        query = request.scope["query_string"]
+        try:
+            return self._deps.upstream.build_request(
+                request.method,
+                url.copy_with(query=query) if query else url,
+                headers=headers,
+                content=_once([body]) if body else None,
+            )
+        except (httpx.InvalidURL, UnicodeError):
+            # A fragment, a query of many kilobytes, a header beyond ASCII: no CLI sends these.
+            raise ProblemError(
+                400, "request_invalid", "the query or a header cannot be passed on"
+            ) from None
 
     async def _send(
         self, request: Request, outgoing: httpx.Request, call: ModelCall
@@ -161,9 +172,7 @@ class ModelProxy:
                 return None
             return sending.result()
         except httpx.HTTPError as error:
-            problem = _upstream_problem(error)
-            await call.upstream_status(problem.status)
-            raise problem from None
+            raise _upstream_problem(error) from None
         finally:
             for task in (sending, gone):
                 task.cancel()
@@ -173,16 +182,17 @@ class ModelProxy:
         self, answer: httpx.Response, call: ModelCall, owner: AsyncExitStack
     ) -> Response:
         if answer.is_redirect:
-            await call.upstream_status(502)
             raise ProblemError(
                 502,
                 "upstream_redirect",
                 "the model API answered a redirect; set gateway.models.anthropic.baseURL to its "
                 "final address",
             )
-        headers = answer_headers(answer.status_code, answer.headers)
+        now = self._deps.now()
+        wait = retry_after_seconds(answer.headers.get("retry-after"), now)
+        headers = answer_headers(answer.status_code, answer.headers, wait)
         if answer.headers.get("content-type", "").startswith("text/event-stream"):
-            await call.upstream_status(answer.status_code)
+            await call.ended(answer.status_code)
             meter = StreamMeter()
             owner.push_async_callback(_count_rest, call, meter)
             return OwnedStreamingResponse(
@@ -192,7 +202,18 @@ class ModelProxy:
                 headers=headers,
             )
         body = await _whole(answer, call)
-        await call.upstream_status(answer.status_code)
+        if answer.is_success:
+            await call.ended(answer.status_code)
+        else:
+            failure = failure_of_answer(
+                answer.status_code,
+                body,
+                model=call.model,
+                wait=wait,
+                now=now,
+                secrets=secrets_of(answer.request.headers),
+            )
+            await call.failed(failure)
         if answer.is_success and answer.url.path.endswith(MESSAGES):
             await call.count(tokens_of_answer(body))
         return Response(body, answer.status_code, headers)
@@ -214,9 +235,7 @@ async def _whole(answer: httpx.Response, call: ModelCall) -> bytes:
             if len(body) > BODY_BYTES:
                 raise ProblemError(502, "answer_too_large", "the model API's answer is too large")
     except httpx.HTTPError as error:
-        problem = _upstream_problem(error)
-        await call.upstream_status(problem.status)
-        raise problem from None
+        raise _upstream_problem(error) from None
     return bytes(body)
 
 
@@ -235,13 +254,14 @@ async def _pass_on(
             if meter.finished:
                 # Before the last event leaves: the turn may end with it, and its figures are read.
                 await call.count(meter.tokens)
-            if meter.error_status is not None:
-                await call.upstream_status(meter.error_status)
-                meter.error_status = None
+            if meter.error is not None:
+                error, meter.error = meter.error, None
+                secrets = secrets_of(answer.request.headers)
+                await call.failed(failure_of(error.status, error.kind, error.message, secrets))
             yield chunk
-    except httpx.HTTPError as error:
-        problem = _upstream_problem(error)
-        await call.upstream_status(problem.status)
+    except httpx.HTTPError as lost:
+        problem = _upstream_problem(lost)
+        await call.refused(problem)
         yield error_event(problem.status, problem.detail)
 
 

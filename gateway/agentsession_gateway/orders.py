@@ -54,13 +54,16 @@ def next_order(grant: TurnGrant, sent: Sent) -> tuple[Order | None, Sent]:
 
 
 def too_late(now: float, run_begun_at: float, active_deadline: float, turn_timeout: float) -> bool:
-    """Whether less than a turn's timeout is left of the run. Times in seconds by one clock."""
-    return now + turn_timeout > run_begun_at + active_deadline
+    """Whether less than a turn's timeout is left of the run. Times in seconds by one clock.
+
+    Never with settings that do not fit together: the run was started with others.
+    """
+    return turn_timeout < active_deadline and now + turn_timeout > run_begun_at + active_deadline
 
 
 def standing(state: MailboxState, run: str, pod_uid: str) -> RunAnswer:
     """How the run stands, without a turn being begun. OK when a turn of its own is recorded."""
-    if state.run is None or state.run.run != run:
+    if state.run is None or state.run.run != run or state.run.state is RunState.ENDED:
         return RunAnswer.STALE
     if state.run.pod_uid != pod_uid:
         return RunAnswer.OTHER_POD

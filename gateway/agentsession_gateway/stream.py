@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 from redis.exceptions import RedisError
 
+from agentsession_core.api import Reason
 from agentsession_core.effective import Effective
 from agentsession_core.mailbox.model import RunAnswer, TurnGrant
 from agentsession_core.mailbox.store import MailboxStore
@@ -75,7 +76,9 @@ class TurnDesk:
             return None
         if answer is RunAnswer.BUSY:
             _log.info("run_too_old_for_a_turn", session=caller.session, run=caller.run)
-            answer = await self._store.drain(caller.mailbox, run=caller.run, by_hand=True)
+            answer = await self._store.drain(
+                caller.mailbox, run=caller.run, by_hand=True, why=Reason.RUN_DEADLINE_NEAR
+            )
         return TurnGrant(RunAnswer.EMPTY if answer is RunAnswer.BUSY else answer)
 
 

@@ -25,6 +25,15 @@ _ERROR_STATUS: Final = {
 
 
 @dataclass(frozen=True)
+class StreamError:
+    """An `error` event in a stream."""
+
+    status: int
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Tokens:
     """Tokens of one call. `input` are those neither read from nor written to the cache."""
 
@@ -93,7 +102,7 @@ class StreamMeter:
     def __init__(self) -> None:
         self.tokens = Tokens()
         self.finished = False
-        self.error_status: int | None = None
+        self.error: StreamError | None = None
         self._rest = b""
         self._skipping = False
 
@@ -134,5 +143,6 @@ class StreamMeter:
                 self.finished = True
             case "error":
                 error = event.get("error")
-                kind = error.get("type") if isinstance(error, dict) else None
-                self.error_status = _ERROR_STATUS.get(str(kind), 500)
+                words = error if isinstance(error, dict) else {}
+                kind, message = str(words.get("type", "")), str(words.get("message", ""))
+                self.error = StreamError(_ERROR_STATUS.get(kind, 500), kind, message)

@@ -28,10 +28,10 @@ from agentsession_core.settings import (
 from agentsession_operator.app import build_registry, run_kopf
 from agentsession_operator.cache import Cache
 from agentsession_operator.cluster import Cluster, ClusterError
+from agentsession_operator.factory import build_reconciler
 from agentsession_operator.handlers import Handlers
 from agentsession_operator.health import serve_health
 from agentsession_operator.metrics import Metrics
-from agentsession_operator.reconcile import Reconciler
 from agentsession_operator.service import Service
 from agentsession_operator.sweep import Sweep
 from agentsession_operator.workqueue import WorkQueue
@@ -72,10 +72,11 @@ async def serve(settings: Settings, secrets: SecretFiles) -> None:
         connect(settings.redis.url, secrets.read(REDIS_PASSWORD)) as redis,
     ):
         store, cluster, cache = MailboxStore(redis), Cluster(api), Cache()
-        reconcile = Reconciler(
+        reconcile = build_reconciler(
             settings, cache, cluster, store, time.time, lambda: uuid.uuid4().hex[:16]
         )
         queue = WorkQueue(reconcile, time.time, metrics.count_error)
+        reconcile.on_slot_free = queue.add
         metrics.observe(cache, lambda: queue.depth)
         handlers = Handlers(cache, queue)
         sweep = Sweep(

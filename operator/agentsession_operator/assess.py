@@ -8,13 +8,12 @@ from typing import Final
 
 from agentsession_core.api import AgentType, OperatingMode, Reason, WhenDeleted
 from agentsession_core.mailbox.model import RunRecord, RunState
+from agentsession_operator.builders.job import config_hash
+from agentsession_operator.failures import RunEnd, find_failure
 from agentsession_operator.model import JobView, PodView, timestamp
 from agentsession_operator.quantity import exceeding
 from agentsession_operator.world import Problem, World
 
-_PULL_FAILURES: Final = frozenset(
-    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
-)
 _START_FAILURES: Final = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 )
@@ -32,7 +31,8 @@ class Assessment:
     may_run: bool
     refusal: Problem | None
     workspace: Problem | None
-    failure: Problem | None
+    failure: RunEnd | None
+    outdated: bool
     last_activity: float
     work_waits: bool
     wanted: bool
@@ -44,17 +44,20 @@ class Assessment:
 
     @property
     def draining(self) -> bool:
-        return self.live and self.record is not None and self.record.state is RunState.DRAINED
+        """Whether the live run has been told to end."""
+        return self.live and self.record is not None and self.record.state is not RunState.OPEN
+
+    @property
+    def settled(self) -> bool:
+        """Whether the session is neither on its way down nor on its way up."""
+        if self.draining or (self.may_run and not self.live):
+            return False
+        return self.connected or not self.wanted
 
 
 def assess(world: World) -> Assessment:
     """Answers every question that plan and status ask."""
-    record = own_record(world)
-    current = _run_number(record)
-    job = next((j for j in world.children.jobs if _is_ours(world, j) and j.run == current), None)
-    pod = next(
-        (p for p in world.children.pods if p.session_uid == world.uid and p.run == current), None
-    )
+    record, job, pod = current_run(world)
     may_run = any(p.may_still_run for p in world.children.pods)
     live = (
         job is not None
@@ -67,7 +70,7 @@ def assess(world: World) -> Assessment:
     work_waits = world.mailbox.waiting > 0 or world.mailbox.turn is not None
     idle = world.now >= activity + world.effective.suspend_after
     return Assessment(
-        newest_run=_newest_run(world, current),
+        newest_run=_newest_run(world, _run_number(record)),
         record=record,
         job=job,
         pod=pod,
@@ -75,7 +78,8 @@ def assess(world: World) -> Assessment:
         may_run=may_run,
         refusal=refusal,
         workspace=find_workspace_problem(world),
-        failure=_find_failure(record, job, pod, live=live, may_run=may_run),
+        failure=find_failure(record, job, pod, over=not live and not may_run),
+        outdated=live and refusal is None and _is_outdated(world, record, job),
         last_activity=activity,
         work_waits=work_waits,
         wanted=(
@@ -87,6 +91,17 @@ def assess(world: World) -> Assessment:
     )
 
 
+def _is_outdated(world: World, record: RunRecord | None, job: JobView | None) -> bool:
+    """Whether a run that has said hello was started with other settings than those in force."""
+    return (
+        record is not None
+        and job is not None
+        and record.state is RunState.OPEN
+        and record.hello_at is not None
+        and job.config_hash != config_hash(world.effective, world.gateway_url)
+    )
+
+
 def _is_over(world: World) -> bool:
     """Whether the session has lived as long as it may."""
     created, lifetime = world.session.metadata.creation_timestamp, world.effective.max_lifetime
@@ -95,6 +110,17 @@ def _is_over(world: World) -> bool:
         and created is not None
         and (world.now >= created.timestamp() + lifetime)
     )
+
+
+def current_run(world: World) -> tuple[RunRecord | None, JobView | None, PodView | None]:
+    """The session's run in Redis, its Job and its pod, as far as they are there."""
+    record = own_record(world)
+    number = _run_number(record)
+    job = next((j for j in world.children.jobs if _is_ours(world, j) and j.run == number), None)
+    pod = next(
+        (p for p in world.children.pods if p.session_uid == world.uid and p.run == number), None
+    )
+    return record, job, pod
 
 
 def own_record(world: World) -> RunRecord | None:
@@ -191,20 +217,25 @@ def claim_owner_is_wrong(world: World) -> bool:
     return (claim.owner_uid is not None) != (world.effective.when_deleted is WhenDeleted.DELETE)
 
 
+def lost_node(pod: PodView) -> Problem:
+    """A node that does not report any more may still run the pod: no other may have its volume."""
+    return Problem(
+        Reason.NODE_LOST,
+        f"node {pod.node} does not report and may still run pod {pod.name}; bring it back, or, if "
+        "it is off for good, delete the node or taint it node.kubernetes.io/out-of-service",
+    )
+
+
 def pod_trouble(pod: PodView | None) -> Problem | None:
     """Why a live run's pod does not start."""
     if pod is None:
         return None
     if pod.node_lost:
-        return Problem(
-            Reason.NODE_LOST,
-            f"node {pod.node} is lost and may still run pod {pod.name}; delete the node or taint it "
-            "node.kubernetes.io/out-of-service",
-        )
+        return lost_node(pod)
     if pod.unschedulable:
         return Problem(Reason.UNSCHEDULABLE, f"no node takes the pod: {pod.unschedulable}")
     detail = f": {pod.waiting_message}" if pod.waiting_message else ""
-    if pod.waiting_reason in _PULL_FAILURES:
+    if pod.is_waiting_on_image:
         return Problem(Reason.IMAGE_PULL_FAILED, f"{pod.waiting_reason}{detail}"[:1000])
     if pod.waiting_reason in _START_FAILURES:
         return Problem(Reason.CONTAINER_CANNOT_START, f"{pod.waiting_reason}{detail}"[:1000])
@@ -222,34 +253,6 @@ def _run_number(record: RunRecord | None) -> int | None:
 def _newest_run(world: World, current: int | None) -> int:
     own_jobs = [job.run for job in world.children.jobs if _is_ours(world, job)]
     return max([world.session.status.runs or 0, current or 0, *own_jobs])
-
-
-def _find_failure(
-    record: RunRecord | None, job: JobView | None, pod: PodView | None, *, live: bool, may_run: bool
-) -> Problem | None:
-    """Why the current run ended before its time; None if it did not or nothing shows that it did.
-
-    A run that was told to drain may end as it likes. A Job that is simply not there proves nothing:
-    the operator may have died between the run's record and the Job.
-    """
-    if record is None or record.state is not RunState.OPEN or live or may_run:
-        return None
-    if job and job.failed_reason == "DeadlineExceeded":
-        return Problem(
-            Reason.RUN_DEADLINE_EXCEEDED, "the run reached run.activeDeadlineSeconds and was ended"
-        )
-    if pod and pod.exit_reason == "OOMKilled":
-        return Problem(
-            Reason.RUN_OUT_OF_MEMORY,
-            "the agent used more memory than its limit; raise pod.resources.limits.memory",
-        )
-    if pod and pod.terminated:
-        return Problem(
-            Reason.RUN_FAILED, f"pod {pod.name} ended by itself with exit code {pod.exit_code}"
-        )
-    if record.hello_at is not None or (job and job.finished):
-        return Problem(Reason.RUN_FAILED, "the run ended without a word; its pod is gone")
-    return None
 
 
 def moment(seconds: float | None) -> datetime | None:

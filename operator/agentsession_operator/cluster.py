@@ -18,6 +18,7 @@ from agentsession_operator.story import EventText
 T = TypeVar("T")
 _MERGE: Final = "application/merge-patch+json"
 _PAGE: Final = 500
+_EVENTS: Final = 50
 
 
 class ClusterError(Exception):
@@ -37,8 +38,8 @@ class ConflictError(ClusterError):
     """The object exists, has changed or is being deleted."""
 
 
-class ForbiddenError(ClusterError):
-    """Not allowed: RBAC, quota or an admission rule."""
+class RefusedError(ClusterError):
+    """Trying again at once is useless: RBAC, quota, an admission rule, an unfit object."""
 
 
 class Cluster:
@@ -60,8 +61,17 @@ class Cluster:
         )
         return self._as_body(made)
 
+    async def read_claim(self, namespace: str, name: str) -> Body:
+        """The claim as it is. Raises NotFoundError."""
+        return self._as_body(
+            await _call(self._core.read_namespaced_persistent_volume_claim(name, namespace))
+        )
+
     async def create_job(self, body: Body) -> Body:
-        """Makes the Job; one that is there already with the same owner is a success."""
+        """Makes the Job; one that is there already with the same owner is a success.
+
+        Raises RefusedError for one with another owner.
+        """
         namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
         try:
             made = await _call(
@@ -74,7 +84,7 @@ class Cluster:
             existing = self._as_body(made)
             owners = existing["metadata"].get("ownerReferences", [])
             if owners != body["metadata"]["ownerReferences"]:
-                raise
+                raise RefusedError(409, f"Job {name} is there and not this session's") from None
             return existing
         return self._as_body(made)
 
@@ -163,6 +173,13 @@ class Cluster:
         }
         await _call(self._core.create_namespaced_event(key.namespace, body))
 
+    async def events_about(self, namespace: str, uid: str) -> list[Body]:
+        """What Kubernetes' own parts have said about an object lately."""
+        query = [("fieldSelector", f"involvedObject.uid={uid}"), ("limit", str(_EVENTS))]
+        answer = await self._get(f"/api/v1/namespaces/{namespace}/events", query)
+        events: list[Body] = answer.get("items", [])
+        return events
+
     async def list_objects(self, path: str, *, ours_only: bool) -> list[Body]:
         """Everything of one kind in one namespace, page by page, as plain dictionaries."""
         query: list[tuple[str, str]] = [("limit", str(_PAGE))]
@@ -219,5 +236,5 @@ def _error(status: int, body: str | bytes) -> ClusterError:
         message = json.loads(text).get("message", text)
     except (ValueError, AttributeError):
         message = text
-    kinds = {403: ForbiddenError, 404: NotFoundError, 409: ConflictError}
+    kinds = {403: RefusedError, 404: NotFoundError, 409: ConflictError, 422: RefusedError}
     return kinds.get(status, ClusterError)(status, str(message)[:1000])

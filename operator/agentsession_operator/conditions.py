@@ -12,14 +12,16 @@ from agentsession_core.api import (
     ConditionType,
     OperatingMode,
     Reason,
-    TurnOutcome,
 )
-from agentsession_core.mailbox.model import LastTurnRecord
-from agentsession_operator.assess import Assessment, moment, pod_trouble
+from agentsession_core.mailbox.model import FailureRecord
+from agentsession_operator.assess import Assessment, lost_node, moment, pod_trouble
 from agentsession_operator.times import backoff_until
+from agentsession_operator.turn_problem import turn_problem
 from agentsession_operator.world import Problem, World
 
 TRUE, FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
+_OUTDATED = "its image or settings have changed, the next run starts with the new ones"
+_OF_VOLUME = frozenset({Reason.VOLUME_STUCK, Reason.STORAGE_CLASS_NOT_FOUND})
 
 
 @dataclass(frozen=True)
@@ -59,19 +61,27 @@ def ready(world: World, found: Assessment) -> Verdict:
             Reason.MAILBOX_TAKEN,
             f"An older session has the mailbox {world.session.mailbox!r}; one mailbox, one session.",
         )
+    if found.live and found.pod and found.pod.node_lost:
+        return Verdict.no(lost_node(found.pod))
     if found.connected and not found.draining:
         return Verdict(TRUE, Reason.RUNNER_CONNECTED, "The agent is awake.")
     if found.refusal:
         return Verdict(FALSE, Reason.NOT_ACCEPTED, found.refusal.message)
     if found.live:
-        return _not_ready_yet(found)
+        return _not_ready_yet(world, found)
     return _why_not_started(world, found)
 
 
-def _not_ready_yet(found: Assessment) -> Verdict:
+def _ending(found: Assessment) -> Verdict:
+    if found.record is not None and found.record.why == Reason.OUTDATED:
+        return Verdict(FALSE, Reason.OUTDATED, f"The run is ending: {_OUTDATED}.")
+    return Verdict(FALSE, Reason.DRAINING, "The run is ending.")
+
+
+def _not_ready_yet(world: World, found: Assessment) -> Verdict:
     if found.draining:
-        return Verdict(FALSE, Reason.DRAINING, "The run is ending.")
-    trouble = pod_trouble(found.pod)
+        return _ending(found)
+    trouble = world.complaint or pod_trouble(found.pod)
     if trouble:
         return Verdict.no(trouble)
     if found.pod is None or not found.pod.started:
@@ -89,16 +99,29 @@ def _why_not_started(world: World, found: Assessment) -> Verdict:
         if lost and lost.reason is Reason.NODE_LOST:
             return Verdict.no(lost)
         return Verdict(FALSE, Reason.PREVIOUS_RUN_ENDING, "The previous run's pod is still ending.")
-    if world.mailbox.failure and world.now < backoff_until(world):
-        failure = world.mailbox.failure
-        cause = found.failure.message if found.failure else failure.reason
-        return Verdict(
-            FALSE,
-            Reason.BACKING_OFF,
-            f"{failure.count} run(s) in a row ended before their time ({cause}); "
-            f"the next starts at {moment(backoff_until(world)):%H:%M:%S} UTC",
-        )
+    if world.now < backoff_until(world):
+        return _backing_off(world)
     return Verdict(FALSE, Reason.WAITING_FOR_POD, "The run's Job is being made.")
+
+
+def _backing_off(world: World) -> Verdict:
+    again = f"the next try is at {moment(backoff_until(world)):%H:%M:%S} UTC"
+    failure = world.mailbox.failure
+    if world.refused:
+        problem = world.refused.problem
+        return Verdict(FALSE, problem.reason, f"{problem.message}; {again}"[:1024])
+    if failure is None:
+        return Verdict(FALSE, Reason.BACKING_OFF, again)
+    problem = failure_problem(failure)
+    many = f" ({failure.count} runs in a row)" if failure.count > 1 else ""
+    return Verdict(FALSE, problem.reason, f"{problem.message}{many}; {again}")
+
+
+def failure_problem(failure: FailureRecord) -> Problem:
+    """What is known of the newest run that ended before its time."""
+    known = failure.reason in set(Reason)
+    reason = Reason(failure.reason) if known else Reason.BACKING_OFF
+    return Problem(reason, failure.message or failure.reason)
 
 
 def active(world: World, found: Assessment) -> Verdict:
@@ -115,7 +138,7 @@ def suspended(world: World, found: Assessment) -> Verdict:
     by_hand = world.session.spec.operating_mode is OperatingMode.SUSPENDED
     if found.live or found.may_run:
         if found.draining or (found.may_run and not found.live):
-            return Verdict(FALSE, Reason.DRAINING, "The run is ending.")
+            return _ending(found)
         return Verdict(FALSE, Reason.AWAKE, "A run is live.")
     if by_hand:
         return Verdict(TRUE, Reason.SUSPENDED_BY_USER, "spec.operatingMode is Suspended.")
@@ -123,6 +146,15 @@ def suspended(world: World, found: Assessment) -> Verdict:
         return Verdict(FALSE, Reason.AWAKE, "A run is about to start.")
     if not found.newest_run:
         return Verdict(TRUE, Reason.NEVER_STARTED, "No message has come yet.")
+    why = found.record.why if found.record else None
+    if why == Reason.OUTDATED:
+        return Verdict(TRUE, Reason.OUTDATED, f"The run ended: {_OUTDATED}.")
+    if why == Reason.RUN_DEADLINE_NEAR:
+        return Verdict(
+            TRUE,
+            Reason.RUN_DEADLINE_NEAR,
+            "The run ended: too little of run.activeDeadlineSeconds was left for a turn.",
+        )
     return Verdict(TRUE, Reason.IDLE, f"Nothing happened for {world.effective.suspend_after} s.")
 
 
@@ -131,10 +163,14 @@ def workspace_ready(world: World, found: Assessment) -> Verdict:
     claim = world.children.claim
     if found.workspace:
         return Verdict.no(found.workspace)
+    if claim is None and world.refused:
+        return Verdict.no(world.refused.problem)
     if claim is None:
         return Verdict(FALSE, Reason.NOT_CREATED, "The first run makes the volume claim.")
     if claim.phase == "Bound":
         return Verdict(TRUE, Reason.VOLUME_BOUND, f"Volume claim {claim.name} is bound.")
+    if world.complaint and world.complaint.reason in _OF_VOLUME:
+        return Verdict.no(world.complaint)
     return Verdict(
         FALSE,
         Reason.VOLUME_PENDING,
@@ -148,33 +184,12 @@ def degraded(world: World, found: Assessment) -> Verdict:
     problem = turn_problem(last) if last else None
     if problem:
         return Verdict(TRUE, problem.reason, problem.message)
-    if found.failure:
+    if found.failure and found.failure.counted:
         return Verdict(TRUE, found.failure.reason, found.failure.message)
+    if world.mailbox.failure:
+        known = failure_problem(world.mailbox.failure)
+        return Verdict(TRUE, known.reason, known.message)
     return Verdict(FALSE, Reason.HEALTHY, "The last turn went well." if last else "")
-
-
-def turn_problem(last: LastTurnRecord) -> Problem | None:
-    """What a failed turn says about the next."""
-    detail = (last.error_message or last.error_code)[:600]
-    if last.outcome is TurnOutcome.MODEL_ERROR:
-        if last.model_status in (401, 403):
-            return Problem(
-                Reason.MODEL_AUTHENTICATION_FAILED,
-                f"the model API refused the key (HTTP {last.model_status}); set a valid one in "
-                "gateway.models.anthropic and send the next message",
-            )
-        if last.model_status is not None and 400 <= last.model_status < 429:
-            return Problem(
-                Reason.MODEL_REFUSED,
-                f"the model API refused the request (HTTP {last.model_status}): {detail}",
-            )
-        status = f" (HTTP {last.model_status})" if last.model_status else ""
-        return Problem(Reason.MODEL_UNAVAILABLE, f"the model API did not answer{status}: {detail}")
-    if last.outcome is TurnOutcome.TIMED_OUT:
-        return Problem(Reason.TURN_TIMED_OUT, "the last turn was over run.turnTimeoutSeconds")
-    if last.outcome is TurnOutcome.FAILED:
-        return Problem(Reason.TURN_FAILED, f"the last turn failed: {detail}")
-    return None
 
 
 _ALL: dict[ConditionType, Callable[[World, Assessment], Verdict]] = {

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import structlog
 
-from agentsession_core.api import LaunchType
-from agentsession_core.mailbox.model import RunAnswer
+from agentsession_core.api import LaunchType, TurnOutcome
+from agentsession_core.mailbox.model import ResultRecord, RunAnswer
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_operator.builders.claim import build_claim
 from agentsession_operator.builders.job import build_job
 from agentsession_operator.builders.owner import owner_reference
 from agentsession_operator.cache import Cache
-from agentsession_operator.cluster import Cluster, ConflictError, NotFoundError
-from agentsession_operator.model import Key, claim_view, job_view
+from agentsession_operator.cluster import (
+    Cluster,
+    ConflictError,
+    NotFoundError,
+    RefusedError,
+)
+from agentsession_operator.model import Key, claim_view, is_watched, job_view, session_key
 from agentsession_operator.world import (
     Action,
     CountFailure,
@@ -20,6 +27,9 @@ from agentsession_operator.world import (
     DeleteJob,
     DeleteSession,
     Drain,
+    EndRun,
+    EndTurn,
+    KeepRun,
     ReopenMailbox,
     SetClaimOwner,
     StartRun,
@@ -51,31 +61,71 @@ class Executor:
                 await self._cluster.set_claim_owners(key.namespace, action.name, action.uid, owners)
             case StartRun():
                 return await self._start_run(key, world, action)
-            case CountFailure():
-                await self._store.run_failed(mailbox, run=action.run, reason=action.reason)
             case Drain():
-                answer = await self._store.drain(mailbox, run=action.run, by_hand=action.force)
-                log.info("drain", session=str(key), run=action.run, answer=answer.value)
+                answer = await self._store.drain(
+                    mailbox, run=action.run, by_hand=action.force, why=action.why
+                )
+                log.info(
+                    "drain", session=str(key), run=action.run, why=action.why, answer=answer.value
+                )
                 return answer is RunAnswer.DRAINED
+            case KeepRun():
+                await self._store.keep_run(mailbox, run=action.run)
             case DeleteJob():
-                log.warning("deleting job", session=str(key), job=action.name, why=action.why)
                 await self._cluster.delete_job(key.namespace, action.name, action.uid)
+            case CountFailure() | EndTurn() | EndRun():
+                await self._end(key, mailbox, action)
             case DeleteSession():
                 return await self._delete_session(key, world, action)
             case ReopenMailbox():
                 await self._store.reopen(mailbox, session_uid=uid)
         return True
 
+    async def _end(self, key: Key, mailbox: str, action: CountFailure | EndTurn | EndRun) -> None:
+        log.warning("run ends before its time", session=str(key), **asdict(action))
+        match action:
+            case CountFailure():
+                await self._store.run_failed(
+                    mailbox, run=action.run, reason=action.reason, message=action.message
+                )
+            case EndTurn():
+                result = ResultRecord(
+                    TurnOutcome.TIMED_OUT,
+                    "",
+                    error_code="turn_timeout",
+                    error_message=action.message,
+                )
+                await self._store.commit_result(
+                    mailbox, run=action.run, turn=action.turn, result=result
+                )
+            case EndRun():
+                await self._store.end_run(
+                    mailbox,
+                    run=action.run,
+                    reason=action.reason,
+                    message=action.message,
+                    counted=action.counted,
+                )
+
     async def _create_claim(self, key: Key, world: World) -> bool:
         body = build_claim(world.session, world.effective)
         try:
             made = await self._cluster.create_claim(body)
-        except ConflictError as error:
-            # Whose it is shows once the watch has brought it.
-            log.info("claim exists", session=str(key), detail=error.message)
+        except ConflictError:
+            await self._take_existing_claim(key, body["metadata"]["name"])
             return False
         self._cache.claims.put(key, made["metadata"]["name"], claim_view(made))
         return True
+
+    async def _take_existing_claim(self, key: Key, name: str) -> None:
+        """A claim of that name is there: the next look decides about it. Raises RefusedError if
+        no watch would ever bring it."""
+        existing = await self._cluster.read_claim(key.namespace, name)
+        if session_key(existing) != key or not is_watched(existing):
+            raise RefusedError(
+                409, f"volume claim {name} is there and not this session's; delete or rename it"
+            )
+        self._cache.claims.put(key, name, claim_view(existing))
 
     async def _start_run(self, key: Key, world: World, action: StartRun) -> bool:
         run = world.run_id(action.run)

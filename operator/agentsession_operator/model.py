@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from agentsession_core import naming
 
 Body = dict[str, Any]
+IMAGE_FAILURES: Final = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class JobView:
 
 @dataclass(frozen=True)
 class PodView:
-    """A run's pod."""
+    """A run's pod. `started_at` in seconds since the epoch; `disruption` is why Kubernetes ended it."""
 
     name: str
     uid: str
@@ -56,9 +59,12 @@ class PodView:
     deleting: bool
     node: str | None
     started: bool
+    started_at: float | None
     terminated: bool
     exit_code: int | None
     exit_reason: str | None
+    disruption: str | None
+    end_message: str | None
     waiting_reason: str | None
     waiting_message: str | None
     unschedulable: str | None
@@ -74,6 +80,11 @@ class PodView:
         if self.phase in ("Succeeded", "Failed") or self.terminated:
             return False
         return not (self.deleting and self.node is None)
+
+    @property
+    def is_waiting_on_image(self) -> bool:
+        """Whether the image cannot be pulled."""
+        return self.waiting_reason in IMAGE_FAILURES
 
 
 @dataclass(frozen=True)
@@ -102,6 +113,12 @@ def session_key(body: Body) -> Key | None:
     metadata = body["metadata"]
     name = metadata.get("labels", {}).get(naming.LABEL_SESSION)
     return Key(metadata["namespace"], name) if name else None
+
+
+def is_watched(body: Body) -> bool:
+    """Whether the operator's watches bring a child like this."""
+    labels = body["metadata"].get("labels", {})
+    return bool(labels.get(naming.LABEL_MANAGED_BY) == naming.MANAGED_BY)
 
 
 def controller_uid(body: Body) -> str | None:
@@ -140,7 +157,7 @@ def pod_view(body: Body) -> PodView:
     scheduled: Body = next(
         (c for c in status.get("conditions", ()) if c["type"] == "PodScheduled"), {}
     )
-    ready: Body = next((c for c in status.get("conditions", ()) if c["type"] == "Ready"), {})
+    disruption = _true_conditions(body).get("DisruptionTarget", {})
     return PodView(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -150,15 +167,18 @@ def pod_view(body: Body) -> PodView:
         deleting="deletionTimestamp" in metadata,
         node=spec.get("nodeName"),
         started=any("running" in state or "terminated" in state for state in states),
+        started_at=_started_at(states),
         terminated=bool(states) and len(ended) == len(states),
         exit_code=ended[0].get("exitCode") if ended else None,
         exit_reason=ended[0].get("reason") if ended else None,
+        disruption=disruption.get("reason"),
+        end_message=status.get("message") or disruption.get("message"),
         waiting_reason=waiting.get("reason"),
         waiting_message=waiting.get("message"),
         unschedulable=scheduled.get("message")
         if scheduled.get("reason") == "Unschedulable"
         else None,
-        node_lost=ready.get("reason") == "NodeLost" or status.get("reason") == "NodeLost",
+        node_lost=_is_node_lost(status),
     )
 
 
@@ -178,6 +198,30 @@ def claim_view(body: Body) -> ClaimView:
 def timestamp(value: datetime | None) -> float | None:
     """Seconds since the epoch."""
     return value.timestamp() if value else None
+
+
+def _is_node_lost(status: Body) -> bool:
+    """Whether the node's kubelet has gone silent.
+
+    Then the control plane takes the pod's Ready away and nobody touches ContainersReady; a kubelet
+    always writes the two together.
+    """
+    conditions = {c["type"]: c.get("status") for c in status.get("conditions") or ()}
+    return (
+        status.get("phase") == "Running"
+        and conditions.get("Ready") == "False"
+        and conditions.get("ContainersReady") == "True"
+    )
+
+
+def _started_at(states: list[Body]) -> float | None:
+    moments = [
+        datetime.fromisoformat(state[kind]["startedAt"]).timestamp()
+        for state in states
+        for kind in ("running", "terminated")
+        if state.get(kind, {}).get("startedAt")
+    ]
+    return min(moments, default=None)
 
 
 def _true_conditions(body: Body) -> dict[str, Body]:

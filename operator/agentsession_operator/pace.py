@@ -8,7 +8,14 @@ from agentsession_core.api import AgentSessionStatus, Phase
 
 INTERVAL: Final = 1.0
 _TRIFLES: Final = frozenset({"last_activity_time", "suspend_time", "expiration_time"})
-_IN_PASSING: Final = frozenset({Phase.STARTING, Phase.WORKING, Phase.SUSPENDING, Phase.PENDING})
+# How long a passing phase has to hold until it is written. A run takes a second from its drain until
+# Kubernetes says that its container has ended.
+_IN_PASSING: Final = {
+    Phase.STARTING: 1.0,
+    Phase.PENDING: 1.0,
+    Phase.WORKING: 1.0,
+    Phase.SUSPENDING: 3.0,
+}
 
 
 def write_delay(
@@ -20,8 +27,9 @@ def write_delay(
 ) -> float | None:
     """Seconds until `after` should be written: 0 for now, None for never (on its own).
 
-    A passing phase waits until a second after the first unwritten change (`changed_since`): most
+    A passing phase waits for its time after the first unwritten change (`changed_since`): most
     often the next one has replaced it by then, and a life costs the API server half the writes.
+    A new session's first one waits, too: it would be written while the kubelet starts the pod.
     """
     changed = {
         name
@@ -31,8 +39,8 @@ def write_delay(
     if not changed - _TRIFLES:
         return None
     quiet = max(0.0, last_write + INTERVAL - now)
-    passing = after.phase in _IN_PASSING and before.phase is not None
+    pause = _IN_PASSING.get(after.phase) if after.phase else None
     answered = before.last_handled_message_id != after.last_handled_message_id
-    if passing and not answered:
-        return max(quiet, changed_since + INTERVAL - now)
+    if pause is not None and not answered:
+        return max(quiet, changed_since + pause - now)
     return quiet

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from agentsession_core.api import OperatingMode
-from agentsession_core.mailbox.model import RunState
+from agentsession_core.api import OperatingMode, Reason
+from agentsession_core.mailbox.model import RunRecord, RunState
 from agentsession_operator.assess import Assessment, assess, claim_owner_is_wrong
-from agentsession_operator.builders.job import config_hash
+from agentsession_operator.complaints import next_question
+from agentsession_operator.failures import RunEnd, hello_deadline, must_end, overrun_turn
 from agentsession_operator.status import describe
 from agentsession_operator.times import (
     backoff_until,
@@ -21,6 +22,9 @@ from agentsession_operator.world import (
     DeleteJob,
     DeleteSession,
     Drain,
+    EndRun,
+    EndTurn,
+    KeepRun,
     Plan,
     ReopenMailbox,
     SetClaimOwner,
@@ -33,7 +37,13 @@ def plan(world: World) -> Plan:
     """What to do about a session now: nothing but the World decides."""
     found = assess(world)
     actions = _actions(world, found)
-    return Plan(actions, describe(world, found, actions), _next_look(world, found, actions))
+    return Plan(
+        actions,
+        describe(world, found, actions),
+        _next_look(world, found, actions),
+        outdated=found.outdated,
+        settled=found.settled,
+    )
 
 
 def _actions(world: World, found: Assessment) -> tuple[Action, ...]:
@@ -55,45 +65,58 @@ def _live_actions(world: World, found: Assessment) -> list[Action]:
     record, job = found.record, found.job
     if record is None or job is None:
         return []
-    why = _must_end(world, found)
-    if why:
-        return [DeleteJob(job.name, job.uid, why)]
-    if record.state is RunState.OPEN and world.mailbox.turn is None:
-        if world.session.spec.operating_mode is OperatingMode.SUSPENDED or deadline_near(
-            world, found
-        ):
-            return [Drain(record.run, force=True)]
-        if not found.wanted:
-            return [Drain(record.run, force=False)]
+    if record.state is RunState.ENDED:
+        return [DeleteJob(job.name, job.uid)]
+    end = must_end(world, record, job, found.pod)
+    if end:
+        return [*_ends(world, record, end), DeleteJob(job.name, job.uid)]
+    if record.state is RunState.OPEN:
+        return _drain_actions(world, found, record)
     return []
 
 
-def _must_end(world: World, found: Assessment) -> str | None:
-    """Why the live run's Job has to be deleted, if it has."""
-    record, job, turn, limits = found.record, found.job, world.mailbox.turn, world.limits
-    if record is None or job is None:
-        return None
-    if turn and world.now >= turn.deadline + limits.turn_overrun:
-        return "the turn is over its timeout and its runner does not end it"
-    drained = record.drained_at if record.state is RunState.DRAINED else None
-    if drained is not None and world.now >= drained + limits.drain_grace:
-        return "the drained run does not exit"
-    if record.hello_at is None:
-        if job.config_hash != config_hash(world.effective, world.gateway_url):
-            return "its settings changed before it said hello"
-        if found.pod and found.pod.started and world.now >= record.begun_at + limits.hello_timeout:
-            return "its runner does not say hello"
+def _ends(world: World, record: RunRecord, end: RunEnd) -> list[Action]:
+    turn = world.mailbox.turn
+    ended: list[Action] = []
+    if turn is not None and overrun_turn(world, record):
+        ended.append(EndTurn(record.run, turn.turn, end.message))
+    return [*ended, EndRun(record.run, end.reason, end.message, end.counted)]
+
+
+def _drain_actions(world: World, found: Assessment, record: RunRecord) -> list[Action]:
+    working = world.mailbox.turn is not None
+    why = _forced_end(world, found)
+    if why is not None:
+        return [] if working and record.last_turn else [Drain(record.run, force=True, why=why)]
+    if record.last_turn:
+        return [KeepRun(record.run)]
+    if not working and not found.wanted:
+        return [Drain(record.run, force=False, why=Reason.IDLE)]
+    return []
+
+
+def _forced_end(world: World, found: Assessment) -> Reason | None:
+    """Why the run has to end although messages may wait; a running turn is its last then."""
+    working = world.mailbox.turn is not None
+    if world.session.spec.operating_mode is OperatingMode.SUSPENDED:
+        return Reason.SUSPENDED_BY_USER
+    if found.outdated and world.may_roll and (not working or world.mailbox.waiting_behind_turn):
+        # A run that is never without work would never end otherwise.
+        return Reason.OUTDATED
+    if not working and deadline_near(world, found):
+        return Reason.RUN_DEADLINE_NEAR
     return None
 
 
 def _start_actions(world: World, found: Assessment) -> list[Action]:
-    actions: list[Action] = []
-    if found.failure and found.record and not _is_counted(world, found.record.run):
-        return [CountFailure(found.record.run, found.failure.reason)]
+    failure, record = found.failure, found.record
+    if failure and failure.counted and record and not _is_counted(world, record.run):
+        return [CountFailure(record.run, failure.reason, failure.message)]
     if not found.wanted or found.may_run or found.workspace:
-        return actions
+        return []
     if world.now < backoff_until(world):
-        return actions
+        return []
+    actions: list[Action] = []
     if world.children.claim is None:
         actions.append(CreateClaim())
     expected = world.mailbox.run.run if world.mailbox.run else ""
@@ -111,17 +134,21 @@ def _next_look(world: World, found: Assessment, actions: tuple[Action, ...]) -> 
     if world.session.metadata.deletion_timestamp is not None:
         return None
     moments = [suspension(world, found), expiration(world, found)]
-    record, turn = found.record, world.mailbox.turn
-    if found.live and record is not None:
-        if turn:
-            moments.append(turn.deadline + world.limits.turn_overrun)
-        if record.drained_at is not None:
-            moments.append(record.drained_at + world.limits.drain_grace)
-        if record.hello_at is None:
-            moments.append(record.begun_at + world.limits.hello_timeout)
-        moments.append(
-            record.begun_at + world.effective.active_deadline - world.effective.turn_timeout
-        )
+    if found.live and found.record is not None:
+        moments += _moments_of_run(world, found, found.record)
     elif found.wanted and not actions:
         moments.append(backoff_until(world))
     return min((when for when in moments if when is not None and when > world.now), default=None)
+
+
+def _moments_of_run(world: World, found: Assessment, record: RunRecord) -> list[float | None]:
+    turn = world.mailbox.turn
+    moments = [
+        record.begun_at + world.effective.active_deadline - world.effective.turn_timeout,
+        turn.deadline + world.limits.turn_overrun if turn else None,
+    ]
+    if record.state is RunState.DRAINED and record.drained_at is not None:
+        moments.append(record.drained_at + world.limits.drain_grace)
+    if record.hello_at is None:
+        moments += [hello_deadline(world, record, found.pod), next_question(record, world.now)]
+    return moments

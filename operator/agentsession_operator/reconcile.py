@@ -2,59 +2,52 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import replace
 
 import structlog
 
-from agentsession_core import naming
-from agentsession_core.api import AgentSession, AgentSessionStatus
-from agentsession_core.effective import merge
-from agentsession_core.mailbox.model import MailboxState
+from agentsession_core.api import Reason
 from agentsession_core.mailbox.store import MailboxStore
-from agentsession_core.settings import Settings
 from agentsession_operator.cache import Cache
-from agentsession_operator.cluster import Cluster, ClusterError, ConflictError, NotFoundError
+from agentsession_operator.cluster import RefusedError
 from agentsession_operator.execute import Executor
+from agentsession_operator.gather import Gatherer
 from agentsession_operator.model import Key
-from agentsession_operator.pace import INTERVAL, write_delay
-from agentsession_operator.patch import merge_patch
+from agentsession_operator.pace import INTERVAL
 from agentsession_operator.plan import plan
-from agentsession_operator.story import EventText, tell
-from agentsession_operator.world import Limits, World
+from agentsession_operator.refusals import Refusals
+from agentsession_operator.rollout import SLOT_SECONDS, Rollout
+from agentsession_operator.world import Action, Drain, Plan, StartRun, World
+from agentsession_operator.writer import StatusWriter
 
 log = structlog.get_logger(__name__)
 
 
 class Reconciler:
-    """Calls nothing twice at once for one session: the WorkQueue sees to that."""
+    """Calls nothing twice at once for one session: the WorkQueue sees to that.
+
+    `on_slot_free` is called with a session that waited for its turn in a rollout.
+    """
 
     def __init__(
         self,
-        settings: Settings,
         cache: Cache,
-        cluster: Cluster,
         store: MailboxStore,
-        clock: Callable[[], float],
-        new_id: Callable[[], str],
+        gatherer: Gatherer,
+        executor: Executor,
+        writer: StatusWriter,
+        refusals: Refusals,
+        rollout: Rollout,
     ) -> None:
-        self._settings = settings
         self._cache = cache
-        self._cluster = cluster
         self._store = store
-        self._executor = Executor(cluster, store, cache)
-        self._clock = clock
-        self._new_id = new_id
-        self._last_write: dict[Key, float] = {}
-        self._changed_since: dict[Key, float] = {}
-        operator = settings.operator
-        self._limits = Limits(
-            drain_grace=operator.drain_grace_seconds,
-            backoff_base=operator.backoff_base_seconds,
-            backoff_limit=operator.backoff_limit_seconds,
-            hello_timeout=operator.hello_timeout_seconds,
-        )
+        self._gatherer = gatherer
+        self._executor = executor
+        self._writer = writer
+        self._refusals = refusals
+        self._rollout = rollout
+        self.on_slot_free: Callable[[Key], None] = lambda _: None
 
     async def __call__(self, key: Key) -> float | None:
         """Looks at the session; answers in how many seconds to look again. Raises ClusterError,
@@ -62,23 +55,34 @@ class Reconciler:
         session = self._cache.session(key)
         await self._clean_up(key, session.mailbox if session else None)
         if session is None:
-            self._last_write.pop(key, None)
-            self._changed_since.pop(key, None)
+            self._writer.forget(key)
+            self._refusals.forget(key)
+            self._settle(key)
             return None
-        mailbox = await self._read_mailbox(key, session)
-        world = self._world(key, session, mailbox)
+        world = await self._gatherer.gather(key, session)
+        world = replace(
+            world,
+            refused=self._refusals.get(key, world.now),
+            may_roll=self._rollout.admits(key, world.now),
+        )
         intended = plan(world)
-        for action in intended.actions:
-            if not await self._executor.carry_out(key, world, action):
-                break
-        delay = await self._say(key, session, intended.status)
-        waits = [delay] if delay is not None else []
+        try:
+            await self._carry_out(key, world, intended.actions)
+        except _RefusedActionError as refused:
+            refusal = self._refusals.add(key, refused.action, refused.error, world.now)
+            log.warning("refused", session=str(key), error=refused.error.message)
+            # What was intended did not happen: this plan is only said.
+            intended = replace(plan(replace(world, refused=refusal)), actions=())
+        self._follow_rollout(key, world, intended)
+        waits = [await self._writer.say(key, session, intended.status)]
         if intended.requeue_at is not None:
-            waits.append(max(0.0, intended.requeue_at - mailbox.now))
+            waits.append(max(0.0, intended.requeue_at - world.now))
         if intended.actions:
             # The watch brings most consequences; this look brings those that only Redis knows.
             waits.append(INTERVAL)
-        return min(waits, default=None)
+        if intended.outdated and not world.may_roll:
+            waits.append(SLOT_SECONDS)
+        return min((wait for wait in waits if wait is not None), default=None)
 
     async def _clean_up(self, key: Key, mailbox: str | None) -> None:
         """Removes the mailboxes of deleted sessions before anyone takes them over."""
@@ -87,91 +91,34 @@ class Reconciler:
             log.info("session gone", session=str(key), mailbox_purged=purged)
             self._cache.forget_gone(box, uid)
 
-    async def _read_mailbox(self, key: Key, session: AgentSession) -> MailboxState:
-        """The mailbox, after a changed `spec.prompt` went in."""
-        state = await self._store.state(session.mailbox)
-        if self._cache.mailbox_holder(session.mailbox) != key:
-            return state.as_seen_by_others()
-        prompt = session.spec.prompt
-        if not prompt or session.metadata.deletion_timestamp is not None:
-            return state
-        sha256 = hashlib.sha256(prompt.encode()).hexdigest()
-        if state.prompt_hash == sha256 and state.session_uid == session.metadata.uid:
-            return state
-        admission = await self._store.ingest_prompt(
-            session.mailbox,
-            uid=session.metadata.uid,
-            generation=session.metadata.generation,
-            sha256=sha256,
-            text=prompt,
-            known_sha256=session.status.prompt_hash,
-        )
-        log.info("prompt", session=str(key), admission=admission.value)
-        return await self._store.state(session.mailbox)
+    async def _carry_out(self, key: Key, world: World, actions: tuple[Action, ...]) -> None:
+        for action in actions:
+            try:
+                if not await self._executor.carry_out(key, world, action):
+                    return
+            except RefusedError as error:
+                raise _RefusedActionError(action, error) from error
+            if isinstance(action, StartRun):
+                self._refusals.forget(key)
 
-    def _world(self, key: Key, session: AgentSession, mailbox: MailboxState) -> World:
-        settings = self._settings
-        reference = session.spec.template_ref
-        template = self._cache.template(
-            Key(key.namespace, reference.name if reference else naming.DEFAULT_TEMPLATE)
-        )
-        effective_before = session.status.effective
-        pinned = effective_before.agent_type if session.status.runs and effective_before else None
-        layers = (
-            session.spec,
-            template.spec if template else None,
-            settings.defaults,
-            settings.agent_images,
-        )
-        effective, ignored = merge(*layers), None
-        if pinned not in (None, effective.agent_type):
-            effective, ignored = merge(*layers, pinned), effective.agent_type
-        return World(
-            session=session,
-            effective=effective,
-            template_missing=template is None,
-            ignored_type=ignored,
-            available_types=frozenset(settings.agent_images),
-            children=self._cache.children(key),
-            mailbox=mailbox,
-            holds_mailbox=self._cache.mailbox_holder(session.mailbox) == key,
-            limits=self._limits,
-            gateway_url=settings.gateway.url,
-        )
+    def _follow_rollout(self, key: Key, world: World, done: Plan) -> None:
+        drains = [action for action in done.actions if isinstance(action, Drain)]
+        if any(drain.why is Reason.OUTDATED for drain in drains):
+            self._rollout.begin(key, world.now)
+        elif done.outdated:
+            if not world.may_roll:
+                self._rollout.wait(key)
+        elif done.settled:
+            self._settle(key)
 
-    async def _say(
-        self, key: Key, session: AgentSession, status: AgentSessionStatus
-    ) -> float | None:
-        """Writes the status if it is time; answers in how many seconds it will be."""
-        now = self._clock()
-        since = self._changed_since.setdefault(key, now)
-        delay = write_delay(session.status, status, now, self._last_write.get(key, 0.0), since)
-        if delay:
-            return delay
-        del self._changed_since[key]
-        if delay is None:
-            return None
-        patch = merge_patch(session.status.to_api(), status.to_api())
-        try:
-            body = await self._cluster.patch_status(key, session.metadata.resource_version, patch)
-        except NotFoundError:
-            return None
-        except ConflictError:
-            # The watch brings the newer object, and with it the next look.
-            return INTERVAL
-        self._last_write[key] = now
-        self._cache.put_session(key, AgentSession.from_api(body))
-        for event in tell(session, status):
-            await self._tell(key, session, event)
-        return None
+    def _settle(self, key: Key) -> None:
+        following = self._rollout.settle(key)
+        if following is not None:
+            self.on_slot_free(following)
 
-    async def _tell(self, key: Key, session: AgentSession, event: EventText) -> None:
-        name = f"{key.name}.{self._new_id()}"
-        at = datetime.fromtimestamp(self._clock(), UTC)
-        try:
-            await self._cluster.create_event(key, session.metadata.uid, name, event, at)
-        except ClusterError as error:
-            # An Event is a courtesy: the same is in the conditions.
-            log.warning(
-                "event not written", session=str(key), reason=event.reason, error=str(error)
-            )
+
+class _RefusedActionError(Exception):
+    def __init__(self, action: Action, error: RefusedError) -> None:
+        super().__init__(str(error))
+        self.action = action
+        self.error = error

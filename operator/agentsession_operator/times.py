@@ -8,7 +8,8 @@ from agentsession_operator.world import World
 
 def deadline_near(world: World, found: Assessment) -> bool:
     """Whether too little of the run's deadline is left for a whole turn."""
-    if found.record is None:
+    if found.record is None or found.refusal is not None:
+        # Settings that do not fit together say nothing about a run that was started with others.
         return False
     latest = found.record.begun_at + world.effective.active_deadline - world.effective.turn_timeout
     return world.now >= latest
@@ -16,11 +17,12 @@ def deadline_near(world: World, found: Assessment) -> bool:
 
 def backoff_until(world: World) -> float:
     """When the next run may start, in seconds since the epoch; 0 when nothing failed."""
+    refused = world.refused.until if world.refused else 0.0
     failure = world.mailbox.failure
     if failure is None:
-        return 0.0
+        return refused
     delay = world.limits.backoff_base * 2.0 ** min(failure.count - 1, 30)
-    return failure.at + min(delay, world.limits.backoff_limit)
+    return max(refused, failure.at + min(delay, world.limits.backoff_limit))
 
 
 def expiration(world: World, found: Assessment) -> float | None:

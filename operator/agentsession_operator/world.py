@@ -23,11 +23,28 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Problem:
+    """Something that stands in the way, in a word and in words for people."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The API server refused to make a claim or a Job; tried again at `until` (seconds)."""
+
+    problem: Problem
+    until: float
+
+
+@dataclass(frozen=True)
 class World:
     """One session and all that is known of it.
 
     `holds_mailbox`: no older session has the mailbox. `ignored_type`: what the template says now,
-    where the session's first run has pinned another agent type.
+    where the session's first run has pinned another agent type. `complaint`: what Kubernetes' Events
+    say about a start that hangs. `may_roll`: an outdated run may be ended now.
     """
 
     session: AgentSession
@@ -40,6 +57,9 @@ class World:
     holds_mailbox: bool
     limits: Limits
     gateway_url: str
+    complaint: Problem | None = None
+    refused: Refusal | None = None
+    may_roll: bool = True
 
     @property
     def now(self) -> float:
@@ -52,14 +72,6 @@ class World:
 
     def run_id(self, run: int) -> str:
         return naming.run_id(self.uid, run)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that stands in the way, in a word and in words for people."""
-
-    reason: Reason
-    message: str
 
 
 @dataclass(frozen=True)
@@ -91,14 +103,42 @@ class CountFailure:
 
     run: str
     reason: Reason
+    message: str
 
 
 @dataclass(frozen=True)
 class Drain:
-    """Ask the run to end; `force` even while messages wait."""
+    """Ask the run to end; `force` even while messages wait, after the turn if one runs."""
 
     run: str
     force: bool
+    why: Reason
+
+
+@dataclass(frozen=True)
+class KeepRun:
+    """Let the run go on after its turn after all."""
+
+    run: str
+
+
+@dataclass(frozen=True)
+class EndTurn:
+    """Write down a turn that nobody ends as timed out."""
+
+    run: str
+    turn: str
+    message: str
+
+
+@dataclass(frozen=True)
+class EndRun:
+    """Refuse the run's pod from now on; `counted` as a run that ended before its time."""
+
+    run: str
+    reason: Reason
+    message: str
+    counted: bool
 
 
 @dataclass(frozen=True)
@@ -107,7 +147,6 @@ class DeleteJob:
 
     name: str
     uid: str
-    why: str
 
 
 @dataclass(frozen=True)
@@ -128,6 +167,9 @@ Action = (
     | StartRun
     | CountFailure
     | Drain
+    | KeepRun
+    | EndTurn
+    | EndRun
     | DeleteJob
     | DeleteSession
     | ReopenMailbox
@@ -136,8 +178,14 @@ Action = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do, what to say, and when to look again (seconds since the epoch) if nothing happens."""
+    """What to do, what to say, and when to look again (seconds since the epoch) if nothing happens.
+
+    `outdated`: the live run was started with other settings than those in force; `settled`: it is
+    neither ending nor starting.
+    """
 
     actions: tuple[Action, ...]
     status: AgentSessionStatus
     requeue_at: float | None
+    outdated: bool
+    settled: bool

@@ -72,6 +72,20 @@ def test_refused_at_apply(
     assert message in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    "variable",
+    [
+        pytest.param({"name": "A"}, id="neither"),
+        pytest.param({"name": "A", "value": "a", "valueFrom": {"fieldRef": {}}}, id="both"),
+    ],
+)
+def test_a_templates_variable_has_one_source(
+    product: Product, new_name: NewName, variable: dict[str, Any]
+) -> None:
+    with pytest.raises(KubectlError, match="set either value or valueFrom"):
+        product.apply(product.template(new_name("refused"), pod={"env": [variable]}))
+
+
 def test_a_missing_user_is_refused(product: Product, new_name: NewName) -> None:
     manifest = product.manifest(new_name("refused"))
     del manifest["spec"]["user"]

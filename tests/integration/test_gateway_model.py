@@ -3,97 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import structlog
 from redis.asyncio import Redis
-from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from agentsession_core.api import TurnOutcome
-from agentsession_core.mailbox.keys import MailboxKeys, daily_usage
-from agentsession_core.mailbox.model import ResultRecord
-from agentsession_core.mailbox.store import MailboxStore
-from agentsession_core.settings import Settings
+from agentsession_core.mailbox.keys import daily_usage
 from agentsession_gateway.cluster import Resource
-from agentsession_gateway.server import build_server
 from agentsession_testing.fake_cluster import secret
-from agentsession_testing.gateway import RUN, TOKEN, USER, Harness
+from agentsession_testing.gateway import TOKEN, USER, Harness
 from agentsession_testing.model_api import DELTA, END, START, STOP, ModelApi
-from agentsession_testing.serving import plain_client, plain_server, serving, until
-
-KEY = "sk-ant-the-real-key"
-MESSAGES = "/v1/model/anthropic/v1/messages"
-CALL = {"model": "claude-x", "max_tokens": 10, "messages": [{"role": "user", "content": "Hi"}]}
-PRICES = {
-    "claude-x": {"input": "3", "output": "15", "cacheRead": "0.30", "cacheWrite": "3.75"},
-}
-# 10·3 + 7·15 + 1000·0.30 + 100·3.75 US dollars per million, in billionths of a dollar.
-COST = 810_000
-
-
-@pytest.fixture
-def api() -> ModelApi:
-    return ModelApi()
-
-
-@pytest.fixture
-async def harness(store: MailboxStore, tmp_path: Path, api: ModelApi) -> AsyncIterator[Harness]:
-    (tmp_path / "anthropic-api-key").write_text(f"{KEY}\n", encoding="utf-8")
-    async with (
-        serving(plain_server(api)) as url,
-        plain_client(timeout=httpx.Timeout(5, read=1.0)) as upstream,
-    ):
-        harness = Harness(store, settings_for(url), tmp_path, upstream)
-        harness.add_session()
-        await harness.begin_run()
-        yield harness
-        api.hold.set()
-        api.last.set()
-
-
-def settings_for(url: str) -> Settings:
-    return Settings.model_validate(
-        {"gateway": {"models": {"anthropic": {"baseURL": url}, "prices": PRICES}}}
-    )
-
-
-@asynccontextmanager
-async def gateway(harness: Harness, token: str = TOKEN) -> AsyncIterator[httpx.AsyncClient]:
-    server = build_server(harness.app(), "127.0.0.1", 0, harness.hub.close)
-    async with (
-        serving(server) as url,
-        plain_client(
-            base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=20
-        ) as client,
-    ):
-        yield client
-
-
-async def model_status(harness: Harness) -> int | None:
-    """What the turn's record says about the model, read as the operator will."""
-    await harness.store.commit_result(
-        USER, run=RUN, turn="turn-1", result=ResultRecord(TurnOutcome.MODEL_ERROR, "")
-    )
-    last = (await harness.store.state(USER)).last
-    assert last is not None
-    return last.model_status
-
-
-def error_of(response: httpx.Response) -> str:
-    """The type of an error in the API's own shape."""
-    body: dict[str, Any] = response.json()
-    assert body["type"] == "error"
-    assert body["error"]["message"]
-    kind: str = body["error"]["type"]
-    return kind
+from agentsession_testing.model_gateway import (
+    CALL,
+    COST,
+    KEY,
+    MESSAGES,
+    error_of,
+    gateway,
+    model_status,
+)
+from agentsession_testing.serving import until
 
 
 async def test_a_whole_answer(harness: Harness, api: ModelApi, redis_client: Redis) -> None:
@@ -190,58 +121,6 @@ async def test_neither_key_nor_token_is_answered_or_logged(harness: Harness, api
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [
-        ("POST", "/v1/files"),
-        ("POST", "/v1/messages/../files"),
-        ("POST", "/v1/messages/%2e%2e/files"),
-        ("POST", "/v1/messages%2f..%2ffiles"),
-        ("POST", "/../v1/messages"),
-        ("POST", "//v1/messages"),
-        ("POST", "/v1//messages"),
-        ("POST", "/v1/messages/"),
-        ("POST", "/v1/messages/batches"),
-        ("POST", "/v1/Messages"),
-        ("POST", "/v1/messages;x"),
-        ("POST", "/v1/messages%00"),
-        ("POST", ""),
-        ("GET", "/v1/messages"),
-        ("PUT", "/v1/messages"),
-        ("DELETE", "/v1/models"),
-        ("POST", "/v1/models"),
-        ("GET", "/v1/models/claude-x"),
-        ("GET", "/v1/models/../files"),
-        ("GET", "/api/hello"),
-    ],
-)
-async def test_everything_else_is_not_found(
-    harness: Harness, api: ModelApi, method: str, path: str
-) -> None:
-    await harness.begin_turn()
-    server = build_server(harness.app(), "127.0.0.1", 0, harness.hub.close)
-    async with serving(server) as url:
-        status = await raw_status(url, method, f"/v1/model/anthropic{path}")
-    assert status == 404
-    assert api.seen == []
-
-
-async def raw_status(url: str, method: str, path: str) -> int:
-    """The status of a request whose path goes out exactly as written: clients would tidy it."""
-    target = httpx.URL(url)
-    reader, writer = await asyncio.open_connection(target.host, target.port)
-    body = json.dumps(CALL)
-    writer.write(
-        f"{method} {path} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {TOKEN}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        f"Connection: close\r\n\r\n{body}".encode()
-    )
-    line = await asyncio.wait_for(reader.readline(), 10)
-    writer.close()
-    await writer.wait_closed()
-    return int(line.split()[1])
-
-
-@pytest.mark.parametrize(
-    ("method", "path"),
     [("GET", "/v1/models"), ("POST", "/v1/messages/count_tokens"), ("POST", "/v1/%6dessages")],
 )
 async def test_the_other_allowed_calls(
@@ -262,57 +141,6 @@ async def test_counting_tokens_costs_nothing(harness: Harness, api: ModelApi) ->
     assert (await harness.store.state(USER)).usage.input_tokens == 0
 
 
-async def test_only_while_a_turn_runs_and_shortly_after(
-    harness: Harness, api: ModelApi, redis_client: Redis
-) -> None:
-    async with gateway(harness) as client:
-        answer = await client.post(MESSAGES, json=CALL)
-        assert (answer.status_code, error_of(answer)) == (403, "permission_error")
-        await harness.begin_turn()
-        assert (await client.post(MESSAGES, json=CALL)).status_code == 200
-        await harness.store.commit_result(
-            USER, run=RUN, turn="turn-1", result=ResultRecord(TurnOutcome.SUCCEEDED, "")
-        )
-        assert (await client.post(MESSAGES, json=CALL)).status_code == 200
-        finished = (await harness.store.state(USER)).now - 62
-        await redis_client.hset(MailboxKeys(USER).last, "finished_at", str(finished))
-        assert (await client.post(MESSAGES, json=CALL)).status_code == 403
-    assert len(api.seen) == 2
-
-
-async def test_not_for_a_stale_run_or_an_unknown_token(harness: Harness, api: ModelApi) -> None:
-    await harness.begin_turn()
-    async with gateway(harness, token="forged") as client:
-        answer = await client.post(MESSAGES, json=CALL)
-        assert (answer.status_code, error_of(answer)) == (401, "authentication_error")
-    await harness.store.purge(USER, session_uid="5e551011")
-    async with gateway(harness) as client:
-        answer = await client.post(MESSAGES, json=CALL)
-        assert (answer.status_code, error_of(answer)) == (403, "permission_error")
-        assert "stale_run" in answer.text
-    assert api.seen == []
-
-
-async def test_eight_calls_at_once(harness: Harness, api: ModelApi) -> None:
-    api.answer = api.stream
-    await harness.begin_turn()
-    streaming = {**CALL, "stream": True}
-    async with gateway(harness) as client, AsyncExitStack() as open_calls:
-        for _ in range(8):
-            await open_calls.enter_async_context(client.stream("POST", MESSAGES, json=streaming))
-        ninth = await client.post(MESSAGES, json=streaming)
-        assert (ninth.status_code, error_of(ninth)) == (429, "rate_limit_error")
-        assert ninth.headers["retry-after"] == "1"
-        assert len(api.seen) == 8
-        await open_calls.aclose()
-        api.answer = None
-
-        async def served() -> bool:
-            return (await client.post(MESSAGES, json=CALL)).status_code == 200
-
-        await until(served, "a slot is free again")
-
-
 async def test_a_client_that_goes_away_ends_the_upstreams_call(
     harness: Harness, api: ModelApi
 ) -> None:
@@ -327,53 +155,6 @@ async def test_a_client_that_goes_away_ends_the_upstreams_call(
             return (await harness.store.state(USER)).usage.input_tokens == 1110
 
         await until(counted, "what was used is counted")
-
-
-@pytest.mark.parametrize("declared", [True, False], ids=["declared", "chunked"])
-async def test_a_body_over_the_limit(harness: Harness, api: ModelApi, declared: bool) -> None:
-    await harness.begin_turn()
-    size = 32 * 1024 * 1024 + 1
-
-    async def chunks() -> AsyncIterator[bytes]:
-        for _ in range(33):
-            yield b" " * 1024 * 1024
-
-    async with gateway(harness) as client:
-        answer = await client.post(MESSAGES, content=b" " * size if declared else chunks())
-    assert (answer.status_code, error_of(answer)) == (413, "request_too_large")
-    assert api.seen == []
-
-
-async def test_a_large_body_under_the_limit(harness: Harness, api: ModelApi) -> None:
-    await harness.begin_turn()
-    large = {**CALL, "messages": [{"role": "user", "content": "x" * 20_000_000}]}
-    async with gateway(harness) as client:
-        assert (await client.post(MESSAGES, json=large)).status_code == 200
-    assert json.loads(api.seen[0].body) == large
-
-
-async def test_one_sessions_bodies_do_not_fill_the_process(harness: Harness, api: ModelApi) -> None:
-    async def held(_request: Request) -> Response:
-        await api.hold.wait()
-        return Response()
-
-    api.answer = held
-    harness.upstream.timeout = httpx.Timeout(60)
-    await harness.begin_turn()
-    large = json.dumps({**CALL, "x": "x" * 30_000_000})
-    async with gateway(harness) as client:
-        first = asyncio.create_task(client.post(MESSAGES, content=large))
-        await until(lambda: len(api.seen) == 1, "the first call is at the upstream", 30)
-        second = await client.post(MESSAGES, content=large)
-        assert (second.status_code, error_of(second)) == (429, "rate_limit_error")
-        assert (await client.post("/v1/runner/bye")).status_code == 200
-        api.hold.set()
-        assert (await first).status_code == 200
-        api.answer = None
-        assert (await client.post(MESSAGES, content=large)).status_code == 200
-    assert json.loads(api.seen[-1].body)["x"] == "x" * 30_000_000
-    assert api.seen[-1].headers["content-length"] == str(len(large))
-    assert "transfer-encoding" not in api.seen[-1].headers
 
 
 async def test_models_of_the_template(harness: Harness, api: ModelApi) -> None:
@@ -478,154 +259,3 @@ class TestCredentials:
         harness.cluster.put(
             Resource.TEMPLATE, "default", {"metadata": {"name": "default"}, "spec": spec}
         )
-
-
-class TestUpstreamFailures:
-    @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413, 429, 500, 529])
-    async def test_status_is_passed_on_and_remembered(
-        self, harness: Harness, api: ModelApi, status: int
-    ) -> None:
-        api.answer = api.status(status, retry_after="7", x_internal="no")
-        await harness.begin_turn()
-        async with gateway(harness) as client:
-            answer = await client.post(MESSAGES, json=CALL)
-        assert answer.status_code == status
-        assert f"fake {status}" in answer.text
-        assert answer.headers["retry-after"] == "7"
-        assert "x-internal" not in answer.headers
-        assert await model_status(harness) == status
-        assert (await harness.store.state(USER)).usage.input_tokens == 0
-
-    async def test_a_success_clears_it(self, harness: Harness, api: ModelApi) -> None:
-        api.answer = api.status(529)
-        await harness.begin_turn()
-        async with gateway(harness) as client:
-            await client.post(MESSAGES, json=CALL)
-            api.answer = None
-            await client.post(MESSAGES, json=CALL)
-        assert await model_status(harness) is None
-
-    async def test_refused_connection(self, harness: Harness) -> None:
-        harness.settings = settings_for("http://127.0.0.1:9")
-        await harness.begin_turn()
-        async with gateway(harness) as client:
-            answer = await client.post(MESSAGES, json=CALL)
-        assert (answer.status_code, error_of(answer)) == (502, "api_error")
-        assert "ConnectError" in answer.text
-        assert await model_status(harness) == 502
-
-    async def test_unknown_host(self, harness: Harness) -> None:
-        harness.settings = settings_for("http://model-api.invalid")
-        await harness.begin_turn()
-        async with gateway(harness) as client:
-            answer = await client.post(MESSAGES, json=CALL)
-        assert answer.status_code == 502
-        assert await model_status(harness) == 502
-
-    async def test_silence_before_the_answer(self, harness: Harness, api: ModelApi) -> None:
-        async def silent(_request: Request) -> Response:
-            await api.hold.wait()
-            return Response()
-
-        api.answer = silent
-        await harness.begin_turn()
-        async with gateway(harness) as client:
-            answer = await client.post(MESSAGES, json=CALL)
-        assert (answer.status_code, error_of(answer)) == (504, "timeout_error")
-        assert await model_status(harness) == 504
-
-    async def test_silence_in_the_middle_of_a_stream(self, harness: Harness, api: ModelApi) -> None:
-        api.answer = api.stream
-        await harness.begin_turn()
-        async with gateway(harness) as client:
-            answer = await client.post(MESSAGES, json=CALL)
-        assert answer.status_code == 200
-        assert answer.content.startswith(START + DELTA)
-        assert b"event: error\n" in answer.content
-        assert b"timeout_error" in answer.content
-        assert await model_status(harness) == 504
-        assert (await harness.store.state(USER)).usage.input_tokens == 1110
-
-    async def test_a_cut_stream(self, harness: Harness, api: ModelApi) -> None:
-        async def cut(_request: Request) -> Response:
-            async def parts() -> AsyncIterator[bytes]:
-                yield START[:-9]
-
-            # More is promised than comes.
-            return StreamingResponse(
-                parts(), media_type="text/event-stream", headers={"content-length": "100000"}
-            )
-
-        api.answer = cut
-        await harness.begin_turn()
-        async with gateway(harness) as client:
-            answer = await client.post(MESSAGES, json=CALL)
-        head, _, tail = answer.content.partition(b"\n\nevent: error\n")
-        assert head == START[:-9]
-        assert b"api_error" in tail
-        assert await model_status(harness) == 502
-
-    async def test_an_error_inside_a_stream(self, harness: Harness, api: ModelApi) -> None:
-        error = b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error"}}\n\n'
-
-        async def overloaded(_request: Request) -> Response:
-            return Response(START + error, media_type="text/event-stream")
-
-        api.answer = overloaded
-        await harness.begin_turn()
-        async with gateway(harness) as client:
-            answer = await client.post(MESSAGES, json=CALL)
-        assert answer.content == START + error
-        assert await model_status(harness) == 529
-
-    async def test_a_redirect_is_not_followed(self, harness: Harness, api: ModelApi) -> None:
-        async def redirect(request: Request) -> Response:
-            return RedirectResponse(str(request.url.replace(path="/elsewhere")), 307)
-
-        api.answer = redirect
-        await harness.begin_turn()
-        async with gateway(harness) as client:
-            answer = await client.post(MESSAGES, json=CALL)
-        assert answer.status_code == 502
-        assert "redirect" in answer.text
-        assert "location" not in answer.headers
-        assert len(api.seen) == 1
-
-    async def test_an_upstream_that_compresses_all_the_same(
-        self, harness: Harness, api: ModelApi
-    ) -> None:
-        async def compressed(_request: Request) -> Response:
-            return Response(
-                gzip.compress(START + DELTA + END + STOP),
-                media_type="text/event-stream",
-                headers={"content-encoding": "gzip"},
-            )
-
-        api.answer = compressed
-        await harness.begin_turn()
-        async with gateway(harness) as client:
-            answer = await client.post(MESSAGES, json=CALL)
-        assert answer.content == START + DELTA + END + STOP
-        assert "content-encoding" not in answer.headers
-        assert (await harness.store.state(USER)).usage.output_tokens == 7
-
-    async def test_losing_redis_in_the_middle_loses_figures_not_the_answer(
-        self, harness: Harness, api: ModelApi, redis_client: Redis
-    ) -> None:
-        api.answer = api.stream
-        await harness.begin_turn()
-        async with (
-            gateway(harness) as client,
-            client.stream("POST", MESSAGES, json=CALL) as answer,
-        ):
-            chunks = answer.aiter_raw()
-            await anext(chunks)
-            # Writing a text over the hash makes every later write to it fail.
-            await redis_client.set(MailboxKeys(USER).usage, "broken")
-            api.hold.set()
-            api.last.set()
-            assert b"".join([chunk async for chunk in chunks]) == END + STOP
-        losses = harness.metrics.registry.get_sample_value(
-            "agentsession_gateway_usage_losses_total"
-        )
-        assert losses == 1

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-import yaml
 
 from agentsession_core.api import LaunchType
 from agentsession_core.mailbox.store import MailboxStore
@@ -28,6 +22,7 @@ from agentsession_testing.gateway import (
     USER,
     stream_events,
 )
+from agentsession_testing.gateway_process import GatewayProcess, started_gateway
 from agentsession_testing.kube_api import KubeApi, write_kubeconfig
 from agentsession_testing.model_api import START, ModelApi
 from agentsession_testing.serving import free_port, plain_client, plain_server, serving, until
@@ -38,40 +33,6 @@ MESSAGES = "/v1/model/anthropic/v1/messages"
 CALL = {"model": "claude-x", "messages": []}
 
 
-@dataclass
-class Gateway:
-    """A running process."""
-
-    process: asyncio.subprocess.Process
-    port: int
-    metrics_port: int
-
-    def client(self) -> httpx.AsyncClient:
-        return plain_client(
-            base_url=f"http://127.0.0.1:{self.port}",
-            headers={"authorization": f"Bearer {TOKEN}"},
-            timeout=20,
-        )
-
-    async def ready(self) -> bool:
-        if self.process.returncode is not None:
-            raise AssertionError((await self.logs())[-3:])
-        try:
-            async with self.client() as client:
-                return (await client.get("/readyz")).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    async def stop(self) -> int:
-        if self.process.returncode is None:
-            self.process.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(self.process.wait(), 20)
-
-    async def logs(self) -> list[str]:
-        assert self.process.stdout is not None
-        return (await self.process.stdout.read()).decode().splitlines()
-
-
 @pytest.fixture
 def model() -> ModelApi:
     return ModelApi()
@@ -80,7 +41,7 @@ def model() -> ModelApi:
 @pytest.fixture
 async def gateway(
     store: MailboxStore, valkey: Valkey, tmp_path: Path, model: ModelApi
-) -> AsyncIterator[Gateway]:
+) -> AsyncIterator[GatewayProcess]:
     kube_api = KubeApi()
     kube_api.cluster.add_session(SESSION, SESSION_UID, {"user": {"id": USER}})
     kube_api.cluster.add_run(SESSION, SESSION_UID, 1, TOKEN)
@@ -100,41 +61,15 @@ async def gateway(
             },
         }
         kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", kube)
-        async with started(tmp_path, settings, kubeconfig) as gateway:
+        async with started_gateway(tmp_path, settings, kubeconfig) as gateway:
             await until(gateway.ready, "the gateway is ready", 60)
             yield gateway
             model.hold.set()
             model.last.set()
 
 
-@asynccontextmanager
-async def started(
-    folder: Path, settings: dict[str, Any], kubeconfig: Path | None
-) -> AsyncIterator[Gateway]:
-    config = folder / "config.yaml"
-    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    environment["KUBECONFIG"] = str(kubeconfig) if kubeconfig else ""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "agentsession_gateway", "--host", "127.0.0.1"),
-        *("--config", str(config), "--secrets", str(folder / "secrets")),
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    ports = settings.get("gateway", {})
-    gateway = Gateway(process, ports.get("port", 0), ports.get("metricsPort", 0))
-    try:
-        yield gateway
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
 async def test_a_turn_from_hello_to_the_metrics(
-    gateway: Gateway, store: MailboxStore, model: ModelApi
+    gateway: GatewayProcess, store: MailboxStore, model: ModelApi
 ) -> None:
     async with gateway.client() as client, plain_client() as anyone:
         assert (await client.post("/v1/runner/hello", json=HELLO)).json()["run"] == RUN
@@ -172,7 +107,7 @@ async def test_a_turn_from_hello_to_the_metrics(
 
 
 async def test_a_running_model_call_is_finished_when_told_to_stop(
-    gateway: Gateway, store: MailboxStore, model: ModelApi
+    gateway: GatewayProcess, store: MailboxStore, model: ModelApi
 ) -> None:
     model.answer = model.stream
     async with gateway.client() as client:
@@ -213,7 +148,7 @@ async def test_says_what_is_wrong_and_exits(
     if "gateway" in settings and not kubeconfig:
         settings["gateway"]["metricsPort"] = free_port()
     path = write_kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:9") if kubeconfig else None
-    async with started(tmp_path, settings, path) as gateway:
+    async with started_gateway(tmp_path, settings, path) as gateway:
         assert await asyncio.wait_for(gateway.process.wait(), 60) == 1
         lines = await gateway.logs()
     assert named in lines[-1]

@@ -19,11 +19,19 @@ from agentsession_core.mailbox.model import (
     TurnGrant,
 )
 from agentsession_core.mailbox.store import MailboxStore
+from agentsession_testing.mailboxes import (
+    BOX,
+    NEXT_RUN,
+    OK,
+    POD,
+    RUN,
+    UID,
+    begin,
+    hints,
+    prompt,
+    turn,
+)
 from agentsession_testing.valkey import entries
-
-BOX, UID, POD = "42", "uid-a", "pod-uid-1"
-RUN, NEXT_RUN = "uid-a/1", "uid-a/2"
-OK = ResultRecord(TurnOutcome.SUCCEEDED, "the answer", "conversation-id")
 
 
 @pytest.fixture
@@ -31,35 +39,6 @@ async def box(store_either: MailboxStore) -> MailboxStore:
     """A mailbox whose first run is current and has said hello."""
     await begin(store_either)
     return store_either
-
-
-async def begin(
-    store: MailboxStore, run: str = RUN, expected: str = "", pod_uid: str = POD
-) -> None:
-    assert await store.begin_run(
-        BOX, run=run, expected=expected, session_uid=UID, launch=LaunchType.COLD
-    )
-    assert (await store.hello(BOX, run=run, pod_uid=pod_uid, pod="pod")).answer is RunAnswer.OK
-
-
-async def prompt(store: MailboxStore, text: str = "hello", generation: int = 1) -> None:
-    await store.ingest_prompt(
-        BOX, uid=UID, generation=generation, sha256=text, text=text, known_sha256=None
-    )
-
-
-async def turn(
-    store: MailboxStore, name: str = "t1", run: str = RUN, pod_uid: str = POD, seconds: int = 60
-) -> TurnGrant:
-    return await store.begin_turn(BOX, run=run, pod_uid=pod_uid, turn=name, timeout_seconds=seconds)
-
-
-async def hints(redis: Redis) -> list[str]:
-    return [
-        fields["kind"]
-        for _, fields in await entries(redis, keys.SESSIONS_EVENTS)
-        if fields["mailbox"] == BOX
-    ]
 
 
 class TestBeginRun:
@@ -156,6 +135,15 @@ class TestCheckRun:
 
     async def test_idle(self, box: MailboxStore) -> None:
         assert await self.check(box) == (RunAnswer.OK, False, None, False)
+
+    async def test_a_turns_grace_ends_with_the_runs_bye(self, box: MailboxStore) -> None:
+        await prompt(box)
+        await turn(box)
+        await box.commit_result(BOX, run=RUN, turn="t1", result=OK)
+        await box.drain(BOX, run=RUN, by_hand=False)
+        assert await self.check(box) == (RunAnswer.OK, True, None, True)
+        await box.bye(BOX, run=RUN, pod_uid=POD)
+        assert await self.check(box) == (RunAnswer.OK, True, None, False)
 
     async def test_drained(self, box: MailboxStore) -> None:
         await box.drain(BOX, run=RUN, by_hand=False)
@@ -383,6 +371,26 @@ class TestCommitResult:
         assert (await box.state(BOX)).waiting == 1
         assert await box.backlog() == [BOX]
 
+    async def test_carries_the_gateways_words_about_the_model(self, box: MailboxStore) -> None:
+        await prompt(box)
+        await turn(box)
+        for status, detail in ((429, "slow down"), (402, "pay, ä\x00")):
+            await box.model_status(BOX, turn="t1", status=status, code=f"c{status}", detail=detail)
+        await box.commit_result(BOX, run=RUN, turn="t1", result=OK)
+        last = (await box.state(BOX)).last
+        assert last is not None
+        assert (last.model_code, last.model_detail) == ("c402", "pay, ä\x00")
+
+    async def test_a_success_clears_the_gateways_words(self, box: MailboxStore) -> None:
+        await prompt(box)
+        await turn(box)
+        await box.model_status(BOX, turn="t1", status=429, code="c", detail="d")
+        await box.model_status(BOX, turn="t1", status=200)
+        await box.commit_result(BOX, run=RUN, turn="t1", result=OK)
+        last = (await box.state(BOX)).last
+        assert last is not None
+        assert (last.model_status, last.model_code, last.model_detail) == (None, "", "")
+
     @pytest.mark.parametrize(
         ("statuses", "expected"), [([401], 401), ([529, 200], None), ([200, 500], 500), ([], None)]
     )
@@ -427,62 +435,6 @@ class TestRememberConversation:
         assert (await box.state(BOX)).agent_session_id is None
 
 
-class TestDrainAndBye:
-    async def test_orderly_end(self, box: MailboxStore, redis_either: Redis) -> None:
-        assert await box.drain(BOX, run=RUN, by_hand=False) is RunAnswer.DRAINED
-        assert await box.drain(BOX, run=RUN, by_hand=False) is RunAnswer.DRAINED
-        assert await box.bye(BOX, run=RUN, pod_uid=POD) is RunAnswer.BYE
-        state = await box.state(BOX)
-        assert state.run is not None
-        assert state.run.state is RunState.DRAINED
-        assert state.run.bye_at is not None
-        assert await hints(redis_either) == ["hello", "drain", "bye"]
-
-    async def test_a_waiting_message_refuses_the_drain(self, box: MailboxStore) -> None:
-        await prompt(box)
-        assert await box.drain(BOX, run=RUN, by_hand=False) is RunAnswer.BUSY
-
-    @pytest.mark.parametrize("by_hand", [False, True])
-    async def test_a_running_turn_refuses_the_drain(self, box: MailboxStore, by_hand: bool) -> None:
-        await prompt(box)
-        await turn(box)
-        assert await box.drain(BOX, run=RUN, by_hand=by_hand) is RunAnswer.BUSY
-
-    async def test_by_hand_messages_wait(self, box: MailboxStore) -> None:
-        await prompt(box)
-        assert await box.drain(BOX, run=RUN, by_hand=True) is RunAnswer.DRAINED
-        assert await box.bye(BOX, run=RUN, pod_uid=POD) is RunAnswer.BYE
-        assert (await box.state(BOX)).waiting == 1
-
-    async def test_a_message_meanwhile_reopens(self, box: MailboxStore) -> None:
-        await box.drain(BOX, run=RUN, by_hand=False)
-        await prompt(box)
-        assert await box.bye(BOX, run=RUN, pod_uid=POD) is RunAnswer.REOPENED
-        state = await box.state(BOX)
-        assert state.run is not None
-        assert (state.run.state, state.run.drained_at, state.run.bye_at) == (
-            RunState.OPEN,
-            None,
-            None,
-        )
-        assert (await turn(box)).answer is RunAnswer.TURN
-
-    async def test_a_bye_repeated_after_a_message_keeps_the_runner(self, box: MailboxStore) -> None:
-        await box.drain(BOX, run=RUN, by_hand=False)
-        assert await box.bye(BOX, run=RUN, pod_uid=POD) is RunAnswer.BYE
-        assert await box.bye(BOX, run=RUN, pod_uid=POD) is RunAnswer.BYE
-        await prompt(box)
-        assert await box.bye(BOX, run=RUN, pod_uid=POD) is RunAnswer.REOPENED
-        state = await box.state(BOX)
-        assert state.run is not None
-        assert state.run.bye_at is None
-
-    async def test_of_another_run_or_pod(self, box: MailboxStore) -> None:
-        assert await box.drain(BOX, run=NEXT_RUN, by_hand=True) is RunAnswer.STALE
-        assert await box.bye(BOX, run=NEXT_RUN, pod_uid=POD) is RunAnswer.STALE
-        assert await box.bye(BOX, run=RUN, pod_uid="pod-uid-2") is RunAnswer.OTHER_POD
-
-
 class TestUsageAndEvents:
     async def test_usage_of_mailbox_and_day(self, box: MailboxStore, redis_either: Redis) -> None:
         for _ in range(2):
@@ -524,22 +476,3 @@ class TestEpoch:
         assert await store_either.begin_epoch("one") == "one"
         assert await store_either.begin_epoch("two") == "one"
         assert (await store_either.state(BOX)).epoch == "one"
-
-
-class TestFailures:
-    async def test_counted_once_per_run_and_forgotten_by_a_turn(self, box: MailboxStore) -> None:
-        for run in (RUN, RUN, NEXT_RUN):
-            await box.run_failed(BOX, run=run, reason="RunFailed")
-        failure = (await box.state(BOX)).failure
-        assert failure is not None
-        assert (failure.count, failure.run, failure.reason) == (2, NEXT_RUN, "RunFailed")
-        await prompt(box)
-        await turn(box)
-        await box.commit_result(BOX, run=RUN, turn="t1", result=OK)
-        assert (await box.state(BOX)).failure is None
-
-    async def test_forgotten_by_an_orderly_end(self, box: MailboxStore) -> None:
-        await box.run_failed(BOX, run="uid-a/0", reason="RunFailed")
-        await box.drain(BOX, run=RUN, by_hand=False)
-        await box.bye(BOX, run=RUN, pod_uid=POD)
-        assert (await box.state(BOX)).failure is None

@@ -11,14 +11,14 @@ from redis.asyncio import Redis
 
 from agentsession_core.api import Phase, TurnOutcome
 from agentsession_core.mailbox.keys import MailboxKeys
-from agentsession_core.mailbox.model import ResultRecord, RunAnswer
+from agentsession_core.mailbox.model import ResultRecord, RunAnswer, RunState
 from agentsession_core.mailbox.store import MailboxStore
-from agentsession_core.settings import Settings
+from agentsession_core.settings import RolloutSettings, Settings
 from agentsession_operator.cache import Cache
-from agentsession_operator.cluster import ConflictError, NotFoundError
+from agentsession_operator.cluster import ConflictError, NotFoundError, RefusedError
+from agentsession_operator.factory import build_reconciler
 from agentsession_operator.handlers import Handlers
 from agentsession_operator.model import Key
-from agentsession_operator.reconcile import Reconciler
 from agentsession_operator.workqueue import WorkQueue
 from agentsession_testing.operator_worlds import IMAGES
 
@@ -36,8 +36,12 @@ class PlayedCluster:
         self.events: list[str] = []
         self.deleted: list[str] = []
         self.jobs: dict[str, dict[str, Any]] = {}
+        self.complaints: list[dict[str, Any]] = []
+        self.refusal: RefusedError | None = None
 
     def _made(self, body: dict[str, Any]) -> dict[str, Any]:
+        if self.refusal is not None:
+            raise self.refusal
         body = copy.deepcopy(body)
         body["metadata"]["uid"] = f"{body['kind']}-{body['metadata']['name']}"
         self.made.append(f"{body['kind']}/{body['metadata']['name']}")
@@ -74,6 +78,9 @@ class PlayedCluster:
         self.bump()
         return copy.deepcopy(self.session)
 
+    async def events_about(self, namespace: str, uid: str) -> list[dict[str, Any]]:
+        return self.complaints
+
     async def create_event(self, key: Key, uid: str, name: str, event: Any, at: datetime) -> None:
         self.events.append(event.reason)
 
@@ -101,8 +108,12 @@ class Stage:
         self.now = 1_800_000_000.0
         self.cluster = PlayedCluster()
         self.cache = Cache()
-        settings = Settings(session_namespaces=("agents",), agent_images=IMAGES)
-        self.reconcile = Reconciler(
+        settings = Settings(
+            session_namespaces=("agents",),
+            agent_images=IMAGES,
+            rollout=RolloutSettings(max_at_once=1),
+        )
+        self.reconcile = build_reconciler(
             settings,
             self.cache,
             self.cluster,  # type: ignore[arg-type]
@@ -270,8 +281,56 @@ async def test_a_run_that_dies_is_counted_once_and_followed_after_its_backoff(
     assert state.failure is not None
     assert state.failure.count == 1
     assert stage.status["phase"] == Phase.FAILED
-    assert "BackingOff" in stage.cluster.events
+    assert "RunFailed" in stage.cluster.events
     assert stage.cluster.made[-1] == "Job/anna-r1"
+
+
+async def test_what_the_api_server_refuses_is_said_and_tried_again(stage: Stage) -> None:
+    stage.cluster.refusal = RefusedError(403, "exceeded quota: small")
+    await stage.apply(prompt="one")
+    ready = next(c for c in stage.status["conditions"] if c["type"] == "Ready")
+    assert ready["reason"] == "QuotaExceeded"
+    assert "exceeded quota: small" in ready["message"]
+    assert stage.status["phase"] == Phase.FAILED
+    assert "QuotaExceeded" in stage.cluster.events
+    stage.cluster.refusal = None
+    # Redis' clock cannot be moved; a start that is due forgets the refusal.
+    stage.reconcile._refusals.forget(KEY)
+    await stage.look()
+    assert stage.cluster.made[-1].startswith("Job/anna-r")
+
+
+async def test_a_job_without_a_pod_is_asked_about_and_replaced(
+    stage: Stage, redis_client: Redis
+) -> None:
+    await stage.apply(prompt="one")
+    await redis_client.hset(MailboxKeys("42").run, "begun_at", "1.0")
+    stage.cluster.complaints = [
+        {"reason": "FailedCreate", "message": "violates PodSecurity", "lastTimestamp": "2026"}
+    ]
+    await stage.look()
+    assert stage.cluster.deleted == ["anna-r1"]
+    state = await stage.store.state("42")
+    assert state.failure is not None
+    assert state.failure.reason == "PodRefused"
+    assert "violates PodSecurity" in state.failure.message
+    assert "PodRefused" in stage.cluster.events
+
+
+async def test_a_changed_template_ends_idle_runs_one_after_the_other(stage: Stage) -> None:
+    await stage.apply(prompt="one")
+    await stage.connect(1)
+    await stage.answer(1, "1")
+    await stage.apply(agent={"model": "another"})
+    state = await stage.store.state("42")
+    assert state.run is not None
+    assert (state.run.state, state.run.why) == (RunState.DRAINED, "Outdated")
+    assert not stage.reconcile._rollout.admits(Key("agents", "ben"), state.now)
+    await stage.leave(1)
+    await stage.look()
+    suspended = next(c for c in stage.status["conditions"] if c["type"] == "Suspended")
+    assert (suspended["status"], suspended["reason"]) == ("True", "Outdated")
+    assert stage.reconcile._rollout.admits(Key("agents", "ben"), state.now)
 
 
 async def test_deleted_by_a_person_the_mailbox_goes(stage: Stage, redis_client: Redis) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 from collections import deque
 from collections.abc import Callable
@@ -106,7 +107,12 @@ async def test_another_conversation_starts_anew(volume: Volume, cli: Path) -> No
     assert new.agent_session_id != old.agent_session_id
     assert gateway.states_of("t2") == [{"agentSessionID": new.agent_session_id}]
     stored = json.loads((volume.root / ".agentsession" / "session.json").read_text())
-    assert stored == {"conversation": 1, "agentSessionID": new.agent_session_id, "answered": 1}
+    assert stored == {
+        "conversation": 1,
+        "agentSessionID": new.agent_session_id,
+        "answered": 1,
+        "savedBytes": volume.conversation(new.agent_session_id).stat().st_size,
+    }
 
 
 async def test_a_lost_conversation_is_said_to_be_lost(volume: Volume, cli: Path) -> None:
@@ -172,6 +178,7 @@ async def test_the_death_of_the_cli_is_a_failed_turn_and_the_next_one_works(
         ("foreign x", "1: foreign x"),
         ("mute x", "1: mute x"),
         ("slow x", "not streamed"),
+        ("flood x", "1: flood x"),
         ("tool x", "1: tool x"),
         ("/clear", "1:  /clear"),
         ("-h", "1: -h"),
@@ -282,6 +289,70 @@ async def test_a_deaf_cli_is_killed_with_everything_below_it(volume: Volume, cli
         await drain(gateway, runner)
     assert (late.outcome, late.text) == ("TimedOut", "deaf")
     assert after.text == "2: on"
+
+
+async def test_a_cli_that_closes_its_stdout_is_ended(volume: Volume, cli: Path) -> None:
+    async with running_gateway() as gateway, running_runner(gateway, volume, cli):
+        await gateway.ready()
+        gateway.order(turn("t1", "closed"))
+        mute = await gateway.result_of("t1")
+        child = int((volume.root / "closed-child").read_text())
+        await until(lambda: not is_alive(child), "the death of the CLI's child")
+        gateway.order(turn("t2", "on"))
+        after = await gateway.result_of("t2")
+    assert (mute.outcome, mute.text) == ("Failed", "my last words")
+    assert mute.error is not None
+    assert mute.error.code == "agent_exited"
+    assert after.text == "2: on"
+
+
+@pytest.mark.parametrize("mode", ["Persistent", "PerTurn"])
+async def test_what_an_agent_writes_to_its_configuration_is_gone_before_its_cli_starts_again(
+    volume: Volume, cli: Path, mode: str
+) -> None:
+    given = welcome(process_mode=mode, instructions="Be brief.")
+    async with running_gateway(welcome=given) as gateway, running_runner(gateway, volume, cli):
+        await gateway.ready()
+        gateway.order(turn("t1", "die"))
+        await gateway.result_of("t1")
+        settings = volume.config / "settings.json"
+        settings.write_text('{"hooks": {}}')
+        (volume.config / "CLAUDE.md").unlink()
+        (volume.config / "plugins").mkdir()
+        gateway.order(turn("t2", "hi"))
+        result = await gateway.result_of("t2")
+    assert result.text == "2: hi"
+    assert json.loads(settings.read_text())["disableAllHooks"] is True
+    assert (volume.config / "CLAUDE.md").read_text() == "Be brief."
+    assert not (volume.config / "plugins").exists()
+
+
+async def test_a_runner_directory_removed_in_the_middle_costs_the_conversation_only(
+    volume: Volume, cli: Path
+) -> None:
+    per_turn = welcome(process_mode="PerTurn")
+    async with running_gateway(welcome=per_turn) as gateway, running_runner(gateway, volume, cli):
+        await gateway.ready()
+        gateway.order(turn("t1", "one"))
+        assert (await gateway.result_of("t1")).text == "1: one"
+        shutil.rmtree(volume.root / ".agentsession")
+        gateway.order(turn("t2", "two"))
+        second = await gateway.result_of("t2")
+    assert second.text == "1: two"
+
+
+async def test_without_a_shell_for_the_cli_the_turn_says_so(volume: Volume, cli: Path) -> None:
+    bare = {"PATH": str(volume.home)}
+    async with (
+        running_gateway() as gateway,
+        running_runner(gateway, volume, cli, environment=bare),
+    ):
+        await gateway.ready()
+        gateway.order(turn("t1", "hi"))
+        result = await gateway.result_of("t1")
+    assert result.error is not None
+    assert result.error.code == "agent_not_started"
+    assert "neither bash nor zsh" in result.error.message
 
 
 async def test_sigterm_ends_at_once_without_a_result(volume: Volume, cli: Path) -> None:

@@ -8,182 +8,26 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from agentsession_core.wire import CancelOrder, DrainOrder, Skill, SkillFile, Welcome
-from agentsession_dev.model_server.rules import parse_rules
-from agentsession_dev.model_server.server import serve_in_thread
-from agentsession_testing.runner_gateway import RunnerGateway, running_gateway, turn, welcome
-from agentsession_testing.runner_process import (
-    RunnerProcess,
-    Volume,
-    is_alive,
-    make_volume,
-    running_runner,
+from agentsession_core.wire import CancelOrder, Skill, SkillFile
+from agentsession_testing.claude_cli import AGENT_UID
+from agentsession_testing.real_claude import (
+    fail,
+    last_body,
+    recover,
+    running,
+    until,
 )
+from agentsession_testing.runner_gateway import turn, welcome
+from agentsession_testing.runner_process import Volume, is_alive
 
 pytestmark = [pytest.mark.claude, pytest.mark.timeout(180)]
-
-AGENT_UID = 1000
-DEADLINE_SECONDS = 60.0
-RULES: dict[str, Any] = {
-    "rules": [
-        {
-            "name": "run",
-            "match": {"text": "^RUN: (?P<command>.*)"},
-            "steps": [
-                {
-                    "say": "I run it.",
-                    "tool": "shell",
-                    "input": {"command": "{{ match.command }}", "description": "Run it"},
-                },
-                {"say": "It printed: {{ tool_result }}"},
-            ],
-        },
-        {
-            "name": "stall",
-            "match": {"text": "^STALL"},
-            "steps": [{"say": "some words that never end", "fail": {"stall_mid": 150}}],
-        },
-        {"name": "echo", "steps": [{"say": "{{ n_user_texts }}: {{ last_user_text }}"}]},
-    ]
-}
-
-
-@pytest.fixture(scope="session")
-def claude_binary() -> Path:
-    named = os.environ.get("CLAUDE_BINARY")
-    if named is None:
-        pytest.skip("CLAUDE_BINARY is not set: it names the Claude Code binary to test with")
-    binary = Path(named)
-    if not binary.is_file():
-        pytest.fail(f"CLAUDE_BINARY names {named}, which is no file")
-    return binary
-
-
-def end_processes_in(directory: Path) -> None:
-    """What a killed runner leaves: in a pod it would end with the container."""
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            if (entry / "cwd").readlink().is_relative_to(directory):
-                os.kill(int(entry.name), signal.SIGKILL)
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue  # ended meanwhile, or somebody else's
-
-
-@pytest.fixture
-def volume() -> Iterator[Volume]:
-    # Not pytest's own directory: only the user who runs the tests may enter that.
-    directory = Path(tempfile.mkdtemp(prefix="agentsession-runner-"))
-    volume = make_volume(directory)
-    if os.geteuid() == 0:
-        for path in (directory, volume.root, volume.home, volume.token):
-            os.chown(path, AGENT_UID, AGENT_UID)
-    yield volume
-    end_processes_in(directory)
-    shutil.rmtree(directory)
-
-
-@pytest.fixture
-def model() -> Iterator[str]:
-    rules = parse_rules(json.dumps(RULES).encode())
-    with serve_in_thread(rules=rules, any_key=True) as url:
-        yield url
-
-
-def as_agent() -> tuple[str, ...]:
-    """The CLI refuses to skip permissions as root; as another user nothing needs changing."""
-    if os.geteuid() != 0:
-        return ()
-    # The checkout and its Python may lie where only root may read.
-    capabilities = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
-    return (
-        "setpriv",
-        f"--reuid={AGENT_UID}",
-        f"--regid={AGENT_UID}",
-        "--clear-groups",
-        *capabilities,
-    )
-
-
-@dataclass
-class Run:
-    """A runner at work."""
-
-    gateway: RunnerGateway
-    runner: RunnerProcess
-
-    @property
-    def cli_pids(self) -> list[int]:
-        """The CLI processes right below the runner."""
-        pid = self.runner.process.pid
-        return [
-            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        ]
-
-    async def ask(self, name: str, *texts: str, **changes: Any) -> Any:
-        """Give a turn and wait for its result."""
-        self.gateway.order(turn(name, *texts, **changes))
-        return await self.gateway.result_of(name)
-
-    async def drain(self) -> None:
-        """Drain the run and wait for its orderly end."""
-        self.gateway.order(DrainOrder())
-        assert await self.runner.exit_code() == 0, self.runner.said
-
-
-@asynccontextmanager
-async def running(
-    volume: Volume,
-    cli: Path,
-    model: str,
-    given: Welcome | None = None,
-    environment: Mapping[str, str] | None = None,
-) -> AsyncIterator[Run]:
-    async with (
-        running_gateway(model_url=model, welcome=given or welcome()) as gateway,
-        running_runner(gateway, volume, cli, prefix=as_agent(), environment=environment) as runner,
-    ):
-        await gateway.ready()
-        yield Run(gateway, runner)
-
-
-async def until(condition: Callable[[], object], what: str) -> None:
-    loop = asyncio.get_running_loop()
-    end = loop.time() + DEADLINE_SECONDS
-    while not condition():
-        assert loop.time() < end, f"waited {DEADLINE_SECONDS} s for {what}"
-        await asyncio.sleep(0.01)
-
-
-async def last_body(model: str) -> str:
-    """The newest request that the model server got for a turn."""
-    async with httpx.AsyncClient(base_url=model) as client:
-        found = (await client.get("/_control/requests", params={"kind": "main"})).json()
-        sequence = found["requests"][-1]["sequence"]
-        return (await client.get(f"/_control/requests/{sequence}/body")).text
-
-
-async def fail(model: str, **what: Any) -> None:
-    async with httpx.AsyncClient(base_url=model) as client:
-        (await client.post("/_control/fail", json={"count": 10, "fail": what})).raise_for_status()
-
-
-async def recover(model: str) -> None:
-    async with httpx.AsyncClient(base_url=model) as client:
-        (await client.delete("/_control/fail")).raise_for_status()
 
 
 async def test_two_turns_in_one_process(volume: Volume, claude_binary: Path, model: str) -> None:

@@ -78,12 +78,16 @@ class BaseAgent(ABC):
         """Write the operator's instructions, skills and settings; drop what an agent left behind.
 
         Raises:
-            AgentError: the volume refuses.
+            WorkspaceError: the volume refuses.
         """
 
     @abstractmethod
+    def conversation_bytes(self, session_id: str) -> int:
+        """How much of this conversation the CLI has saved on the volume; it only grows."""
+
     def conversation_exists(self, session_id: str) -> bool:
         """Whether the CLI has saved this conversation on the volume."""
+        return self.conversation_bytes(session_id) > 0
 
     @abstractmethod
     async def prepare(self, session_id: str) -> None:
@@ -95,6 +99,7 @@ class BaseAgent(ABC):
 
         Raises:
             AgentError: the CLI cannot be started.
+            WorkspaceError: the volume refuses what the CLI needs.
         """
 
     @abstractmethod

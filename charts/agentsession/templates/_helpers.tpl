@@ -138,6 +138,7 @@ https://api.anthropic.com
     "defaults" .Values.defaults
     "gateway" $gateway
     "operator" $operator
+    "rollout" .Values.rollout
     | toYaml -}}
 {{- end -}}
 

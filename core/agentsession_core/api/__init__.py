@@ -29,6 +29,7 @@ from agentsession_core.api.template import (
     AgentSessionTemplateSpec,
     Credentials,
     SecretRef,
+    TemplateEnvVar,
     TemplatePod,
     Toleration,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "RetentionPolicy",
     "RunPolicy",
     "SecretRef",
+    "TemplateEnvVar",
     "TemplatePod",
     "TemplateRef",
     "Toleration",

@@ -174,16 +174,17 @@ class Resources(ApiModel):
     limits: ResourceList | None = Field(default=None, description="Upper limits.")
 
 
+EnvVarName = Annotated[
+    str, Field(min_length=1, max_length=256, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+]
+EnvVarValue = Annotated[str, Field(max_length=4096)]
+
+
 class EnvVar(ApiModel):
     """An environment variable with a literal value."""
 
-    name: str = Field(
-        min_length=1,
-        max_length=256,
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-        description="Name of the variable.",
-    )
-    value: str = Field(max_length=4096, description="Its value. Not for secrets.")
+    name: EnvVarName = Field(description="Name of the variable.")
+    value: EnvVarValue = Field(description="Its value. Not for secrets.")
 
 
 class PodSpec(ApiModel):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from agentsession_core.api.base import ApiModel
 from agentsession_core.api.session import (
     SUSPEND_BEFORE_DELETE,
     TURN_BEFORE_DEADLINE,
     AgentSpec,
-    EnvVar,
+    EnvVarName,
+    EnvVarValue,
     IdlePolicy,
     Metadata,
     ObjectName,
@@ -21,7 +22,11 @@ from agentsession_core.api.session import (
     Workspace,
 )
 from agentsession_core.api.values import Approvals, Network
-from agentsession_core.crd.cel import preserve_unknown_fields, rules
+from agentsession_core.crd.cel import Rule, preserve_unknown_fields, rules
+
+VALUE_OR_SOURCE: Final = Rule(
+    "has(self.value) != has(self.valueFrom)", "set either value or valueFrom"
+)
 
 
 class LocalObjectReference(ApiModel):
@@ -48,6 +53,21 @@ class Toleration(ApiModel):
     )
 
 
+class TemplateEnvVar(ApiModel):
+    """An environment variable of a template: a value, or where the cluster finds it."""
+
+    model_config = ConfigDict(json_schema_extra=rules(VALUE_OR_SOURCE))
+
+    name: EnvVarName = Field(description="Name of the variable.")
+    value: EnvVarValue | None = Field(default=None, description="Its value. Not for secrets.")
+    value_from: dict[str, Any] | None = Field(
+        default=None,
+        description="Where the value comes from, as in a container. The agent sees it: a Secret "
+        "named here is one that its users may know.",
+        json_schema_extra=preserve_unknown_fields,
+    )
+
+
 class TemplatePod(ApiModel):
     """What a template says about its sessions' pods."""
 
@@ -57,7 +77,7 @@ class TemplatePod(ApiModel):
     max_resources: ResourceList | None = Field(
         default=None, description="The most that a session may ask for, e.g. cpu: 4, memory: 8Gi."
     )
-    env: list[EnvVar] | None = Field(
+    env: list[TemplateEnvVar] | None = Field(
         default=None, max_length=64, description="Environment variables for the agent."
     )
     image_pull_secrets: list[LocalObjectReference] | None = Field(

@@ -12,11 +12,16 @@ from agentsession_core.wire import TurnMessage
 class RunState(StrEnum):
     OPEN = "open"
     DRAINED = "drained"
+    ENDED = "ended"
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """The mailbox's current run. `run` is `<session uid>/<number>`."""
+    """The mailbox's current run. `run` is `<session uid>/<number>`.
+
+    `why` is the reason for which it was told to end (DRAINED) or is being ended (ENDED);
+    `last_turn` says that it is drained with the end of the running turn.
+    """
 
     run: str
     state: RunState
@@ -26,6 +31,8 @@ class RunRecord:
     hello_at: float | None = None
     drained_at: float | None = None
     bye_at: float | None = None
+    why: str | None = None
+    last_turn: bool = False
     launch: str = "cold"
     turns: int = 0
 
@@ -40,11 +47,17 @@ class TurnRecord:
     attempt: int
     started_at: float
     deadline: float
+    messages: int = 1
 
 
 @dataclass(frozen=True)
 class LastTurnRecord:
-    """The turn that ended last. `model_status` is the HTTP status of the model call that failed it."""
+    """The turn that ended last.
+
+    `model_status` is the HTTP status of the model call that failed it; `model_code` (the API's type
+    of error, or the gateway's own code) and `model_detail` say more. All three are the gateway's
+    words; `error_code` and `error_message` are the runner's, which the agent could forge.
+    """
 
     turn: str
     run: str
@@ -57,6 +70,8 @@ class LastTurnRecord:
     started_at: float
     finished_at: float
     message_id: str
+    model_code: str = ""
+    model_detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,6 +92,7 @@ class FailureRecord:
     run: str
     reason: str
     at: float
+    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,6 +113,11 @@ class MailboxState:
     last_activity: float | None
     epoch: str | None
     now: float
+
+    @property
+    def waiting_behind_turn(self) -> int:
+        """Messages that no turn has taken up yet; `waiting` counts those of the running one, too."""
+        return max(0, self.waiting - (self.turn.messages if self.turn else 0))
 
     def as_seen_by_others(self) -> MailboxState:
         """What a session that does not hold the mailbox may know: the time, and nothing else."""

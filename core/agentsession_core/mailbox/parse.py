@@ -28,13 +28,24 @@ def read_streams(answer: Any) -> Iterable[tuple[Any, list[tuple[Any, dict[Any, A
 
 
 def read_text(value: Any) -> str:
-    """A bulk or simple string as text."""
-    return value.decode() if isinstance(value, bytes) else str(value)
+    """A bulk or simple string as text; bytes that are no UTF-8 become U+FFFD.
+
+    Anyone may XADD such bytes by hand: an error here would stop the mailbox for good.
+    """
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def read_message(entry: dict[str, str]) -> TurnMessage:
-    """A message as `begin_turn.lua` writes it."""
-    return TurnMessage(id=entry["id"], text=entry["text"], files=tuple(json.loads(entry["files"])))
+    """A message as `begin_turn.lua` writes it; files that are no list of texts are left out."""
+    return TurnMessage(id=entry["id"], text=entry["text"], files=_files(entry["files"]))
+
+
+def _files(value: str) -> tuple[str, ...]:
+    try:
+        files = json.loads(value)
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(file for file in files if isinstance(file, str)) if isinstance(files, list) else ()
 
 
 def _pairs(flat: Any) -> dict[str, str]:
@@ -82,6 +93,8 @@ def _run_record(run: dict[str, str]) -> RunRecord | None:
         hello_at=_number(run.get("hello_at")),
         drained_at=_number(run.get("drained_at")),
         bye_at=_number(run.get("bye_at")),
+        why=run.get("why"),
+        last_turn="last_turn" in run,
         launch=run.get("launch", "cold"),
         turns=int(run.get("turns", "0")),
     )
@@ -97,6 +110,7 @@ def _turn_record(turn: dict[str, str]) -> TurnRecord | None:
         attempt=int(turn["attempt"]),
         started_at=float(turn["started_at"]),
         deadline=float(turn["deadline"]),
+        messages=len(json.loads(turn["ids"])),
     )
 
 
@@ -115,6 +129,9 @@ def _last_record(last: dict[str, str]) -> LastTurnRecord | None:
         started_at=float(last["started_at"]),
         finished_at=float(last["finished_at"]),
         message_id=last["message_id"],
+        # Absent in what an older release wrote.
+        model_code=last.get("model_code", ""),
+        model_detail=last.get("model_detail", ""),
     )
 
 
@@ -126,6 +143,7 @@ def _failure_record(box: dict[str, str]) -> FailureRecord | None:
         run=box["failed_run"],
         reason=box["failure"],
         at=float(box["failed_at"]),
+        message=box.get("failure_message", ""),
     )
 
 

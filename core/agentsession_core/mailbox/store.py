@@ -45,6 +45,7 @@ _SCRIPTS: Final = (
     "begin_turn",
     "commit_result",
     "drain",
+    "keep_run",
     "bye",
     "close_mailbox",
     "reopen_mailbox",
@@ -52,6 +53,7 @@ _SCRIPTS: Final = (
     "state",
     "model_status",
     "run_failed",
+    "end_run",
     "remember_conversation",
 )
 
@@ -113,9 +115,18 @@ class MailboxStore:
         )
         return answer[0] == "ok"
 
-    async def run_failed(self, mailbox: str, *, run: str, reason: str) -> None:
+    async def run_failed(self, mailbox: str, *, run: str, reason: str, message: str) -> None:
         """Counts a run that ended before its time, once."""
-        await self._run("run_failed", [MailboxKeys(mailbox).state], [run, reason])
+        await self._run("run_failed", [MailboxKeys(mailbox).state], [run, reason, message])
+
+    async def end_run(
+        self, mailbox: str, *, run: str, reason: str, message: str, counted: bool
+    ) -> None:
+        """Ends the run for good: its pod is refused from now on. `counted`: as a failure."""
+        k = MailboxKeys(mailbox)
+        await self._run(
+            "end_run", [k.run, k.state], [mailbox, run, reason, message, "1" if counted else "0"]
+        )
 
     async def hello(self, mailbox: str, *, run: str, pod_uid: str, pod: str) -> HelloAnswer:
         """Binds the first pod that says hello to the run."""
@@ -182,9 +193,11 @@ class MailboxStore:
         )
         return CommitAnswer(answer[0])
 
-    async def model_status(self, mailbox: str, *, turn: str, status: int) -> None:
-        """Remembers the status of the turn's newest model call; 200 clears it."""
-        await self._run("model_status", [MailboxKeys(mailbox).turn], [turn, status])
+    async def model_status(
+        self, mailbox: str, *, turn: str, status: int, code: str = "", detail: str = ""
+    ) -> None:
+        """Remembers how the turn's newest model call ended; status 200 clears it."""
+        await self._run("model_status", [MailboxKeys(mailbox).turn], [turn, status, code, detail])
 
     async def remember_conversation(
         self, mailbox: str, *, run: str, turn: str, agent_session_id: str
@@ -196,13 +209,21 @@ class MailboxStore:
         )
         return answer[0] == "ok"
 
-    async def drain(self, mailbox: str, *, run: str, by_hand: bool) -> RunAnswer:
-        """Asks the run to end: DRAINED, BUSY (refused) or STALE."""
+    async def drain(self, mailbox: str, *, run: str, by_hand: bool, why: str = "") -> RunAnswer:
+        """Asks the run to end: DRAINED, BUSY (refused) or STALE.
+
+        `by_hand`: although messages wait; BUSY then means after the running turn. `why` is the
+        reason, as status shows it.
+        """
         k = MailboxKeys(mailbox)
         answer = await self._run(
-            "drain", [k.run, k.turn, k.incoming], [mailbox, run, "1" if by_hand else "0"]
+            "drain", [k.run, k.turn, k.incoming], [mailbox, run, "1" if by_hand else "0", why]
         )
         return RunAnswer(answer[0])
+
+    async def keep_run(self, mailbox: str, *, run: str) -> None:
+        """Takes back that the running turn is the run's last."""
+        await self._run("keep_run", [MailboxKeys(mailbox).run], [run])
 
     async def bye(self, mailbox: str, *, run: str, pod_uid: str) -> RunAnswer:
         """The drained runner leaves: BYE, or REOPENED when a message came meanwhile."""

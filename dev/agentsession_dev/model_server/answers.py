@@ -32,11 +32,15 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Pacing:
-    """How an answer is spread over time; seconds, and characters per chunk (None: words)."""
+    """How an answer is spread over time; seconds, and characters per chunk (None: words).
+
+    ``stamped`` puts the time at which it leaves before every chunk.
+    """
 
     delay_before: float = 0.0
     delay_per_chunk: float = 0.0
     chunk_characters: int | None = None
+    stamped: bool = False
 
 
 @dataclass(frozen=True)
@@ -181,6 +185,7 @@ def _answer_of(
             delay_before=step.delay_before_seconds,
             delay_per_chunk=step.delay_per_chunk_seconds,
             chunk_characters=step.chunk_characters,
+            stamped=step.stamp_chunks,
         ),
     )
 

@@ -79,6 +79,7 @@ class ScriptResponse(Response):
         script: Script,
         *,
         sleep: Sleep,
+        now: Callable[[], float],
         connections: Connections,
         on_first_byte: Callable[[int], Awaitable[None]],
         on_end: Callable[[Outcome], Awaitable[None]],
@@ -86,6 +87,7 @@ class ScriptResponse(Response):
         super().__init__()
         self._script = script
         self._sleep = sleep
+        self._now = now
         self._connections = connections
         self._on_first_byte = on_first_byte
         self._on_end = on_end
@@ -120,7 +122,10 @@ class ScriptResponse(Response):
             await send({"type": "http.response.start", **start})
         for frame in script.frames:
             await self._pause(frame.delay)
-            await send({"type": "http.response.body", "body": frame.data, "more_body": True})
+            stamp = f": {self._now():.6f}\n".encode() if frame.stamped else b""
+            await send(
+                {"type": "http.response.body", "body": stamp + frame.data, "more_body": True}
+            )
         if script.ending is Ending.COMPLETE:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -118,6 +118,7 @@ class Step(RuleModel):
     delay_before_seconds: NonNegativeSeconds = 0
     delay_per_chunk_seconds: NonNegativeSeconds = 0
     chunk_characters: PositiveInt | None = None
+    stamp_chunks: bool = False
     usage: Usage = Field(default_factory=Usage)
     fail: Failure | None = None
 

@@ -25,11 +25,15 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True)
 class Frame:
-    """Bytes to send after a pause of ``delay`` seconds; ``is_chunk`` marks pieces of content."""
+    """Bytes to send after a pause of ``delay`` seconds; ``is_chunk`` marks pieces of content.
+
+    A ``stamped`` one follows a comment that says when it left.
+    """
 
     data: bytes
     delay: float = 0.0
     is_chunk: bool = False
+    stamped: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ def script_answer(
             event.encode(),
             delay=pacing.delay_per_chunk if event.is_chunk else 0.0,
             is_chunk=event.is_chunk,
+            stamped=pacing.stamped and event.is_chunk,
         )
         for event in events_of(answer, message_id, model)
     )

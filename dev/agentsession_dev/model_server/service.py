@@ -214,6 +214,7 @@ class ModelService:
         return ScriptResponse(
             script,
             sleep=self._effects.sleep,
+            now=self._effects.now,
             connections=self._connections,
             on_first_byte=first_byte,
             on_end=end,

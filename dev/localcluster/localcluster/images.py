@@ -79,6 +79,15 @@ class ImageStore:
             finally:
                 self._ctr("images", "unmount", "--rm", folder)
 
+    def tag(self, reference: str, alias: str) -> None:
+        """Give an image a second name.
+
+        Raises:
+            ClusterError: no such image, or the cluster is not up.
+        """
+        names = (normalized_reference(reference), normalized_reference(alias))
+        self._ctr("images", "tag", "--force", *names)
+
     def _import(self, archive: Path, wanted: str, held: Sequence[str]) -> None:
         unnamed = [] if held else ["--index-name", wanted]
         self._ctr("images", "import", *unnamed, str(archive))

@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from localcluster.images import ImageStore
 from localcluster.settings import load_settings as load_cluster_settings
@@ -21,7 +23,13 @@ from workbench.settings import ClusterKind, Settings
 # Short enough for a test to wait for, long enough not to race with the test itself.
 # The model that Claude Code asks for by itself; any price will do.
 MODEL = "claude-opus-5-5"
-OPERATOR_VALUES = {"backoffBaseSeconds": 1, "backoffLimitSeconds": 5, "sweepSeconds": 5}
+COPY_SECONDS = 86_400
+OPERATOR_VALUES = {
+    "backoffBaseSeconds": 1,
+    "backoffLimitSeconds": 5,
+    "sweepSeconds": 5,
+    "helloTimeoutSeconds": 20,
+}
 
 
 def run_tests(
@@ -36,6 +44,8 @@ def run_tests(
     environment = {
         **cluster.environment(),
         **_agent_cli(settings, reporter),
+        **_second_agent_image(settings),
+        **_control_plane(settings),
         "AGENTSESSION_TEST_NAMES": json.dumps(
             {
                 "release": names.release,
@@ -74,11 +84,37 @@ def _agent_cli(settings: Settings, reporter: Reporter) -> dict[str, str]:
     binary = cluster_settings.paths.cache / "agent-cli" / image["tag"] / "claude"
     if not binary.exists():
         with reporter.step("copy claude out of the agent image"):
-            shutil.rmtree(binary.parent.parent, ignore_errors=True)
+            _forget_old_copies(binary.parent.parent, time.time())
             binary.parent.mkdir(parents=True)
             reference = f"{image['repository']}:{image['tag']}"
             ImageStore(cluster_settings).extract(reference, "/usr/local/bin/claude", binary)
     return {"CLAUDE_BINARY": str(binary)}
+
+
+def _control_plane(settings: Settings) -> dict[str, str]:
+    """LOCALKUBE_BINARY: etcd and the API server, for tests that need a pair of their own."""
+    if settings.cluster is not ClusterKind.LOCAL:
+        return {}
+    cluster_settings = load_cluster_settings(os.environ, settings.clone)
+    return {"LOCALKUBE_BINARY": str((cluster_settings.paths.bin / "kubectl").resolve())}
+
+
+def _forget_old_copies(folder: Path, now: float) -> None:
+    """A copy is large; one of today may be in use by another clone's tests."""
+    for copy in folder.glob("*"):
+        if now - copy.stat().st_mtime > COPY_SECONDS:
+            shutil.rmtree(copy)
+
+
+def _second_agent_image(settings: Settings) -> dict[str, str]:
+    """AGENTSESSION_SECOND_AGENT_TAG: another name of the agent image, for tests of upgrades."""
+    if settings.cluster is not ClusterKind.LOCAL:
+        return {}
+    image = read_images(settings.clone)["agent"]
+    tag = f"{image['tag']}-again"
+    store = ImageStore(load_cluster_settings(os.environ, settings.clone))
+    store.tag(f"{image['repository']}:{image['tag']}", f"{image['repository']}:{tag}")
+    return {"AGENTSESSION_SECOND_AGENT_TAG": tag}
 
 
 def _test_values() -> dict[str, object]:
@@ -86,5 +122,6 @@ def _test_values() -> dict[str, object]:
     return {
         "modelServer": {"enabled": True},
         "operator": {"settings": OPERATOR_VALUES},
+        "rollout": {"maxAtOnce": 1},
         "gateway": {"models": {"prices": {MODEL: price}}},
     }

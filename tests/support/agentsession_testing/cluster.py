@@ -71,6 +71,30 @@ class Product:
             "spec": {"user": {"id": user or name}, **spec},
         }
 
+    def template(self, name: str, **spec: Any) -> Body:
+        """An AgentSessionTemplate."""
+        return {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "AgentSessionTemplate",
+            "metadata": {"name": name, "namespace": self.names.sessions_namespace},
+            "spec": spec,
+        }
+
+    @contextmanager
+    def applied(self, *manifests: Body) -> Iterator[None]:
+        """Objects that are there within the block. Raises KubectlError."""
+        try:
+            for manifest in manifests:
+                self.apply(manifest)
+            yield
+        finally:
+            for manifest in reversed(manifests):
+                self.delete(manifest["kind"], manifest["metadata"]["name"])
+
+    def delete(self, kind: str, name: str) -> None:
+        """Deletes an object and waits until it is gone; one that is not there is fine."""
+        self.kubectl("delete", kind, name, "--ignore-not-found", "--timeout=60s")
+
     def apply(self, manifest: Body) -> Body:
         """`kubectl apply`; answers the object. Raises KubectlError."""
         applied = self.kubectl("apply", "-f", "-", "-o", "json", stdin=json.dumps(manifest))
@@ -169,6 +193,15 @@ class Product:
                 return
         raise AssertionError(f"{name}: no Event {reason} within {seconds:.0f} s; seen: {seen}")
 
+    def event_types(self, name: str, reason: str) -> set[str]:
+        """Types of the session's Events with this reason; waits until there is one."""
+        self.wait_event(name, reason)
+        listed = self.core.list_namespaced_event(
+            self.names.sessions_namespace,
+            field_selector=f"involvedObject.kind=AgentSession,involvedObject.name={name}",
+        )
+        return {event.type for event in listed.items if event.reason == reason}
+
     def pods(self, name: str) -> list[Any]:
         """The session's pods."""
         found: list[Any] = self.core.list_namespaced_pod(
@@ -237,9 +270,9 @@ class ModelServer:
             if any(contains in text for text in record["user_texts"][-1:])
         ]
 
-    def fail(self, count: int, **effect: Any) -> None:
-        """Makes the next `count` main requests fail."""
-        body = {"count": count, "fail": effect, "kind": "main"}
+    def fail(self, count: int, text: str | None = None, **effect: Any) -> None:
+        """Makes the next `count` main requests fail, or those whose newest text fits a regex."""
+        body = {"count": count, "fail": effect, "kind": "main", "text": text}
         self._http.post("/_control/fail", json=body).raise_for_status()
 
     def mend(self) -> None:

@@ -3,7 +3,9 @@
 The first word of a prompt chooses: `die`, `silent` (ends without a record), `wait` (until it is
 interrupted), `deaf` (never ends, not even by SIGTERM, with a child in a session of its own), `orphan`,
 `noise`, `giant`, `foreign` (a turn of its own first), `mute` (says nothing about starting), `unfit`,
-`status N`, `tool`, `unsaved`, `slow` (asks the model again without streaming); else it echoes.
+`status N`, `tool`, `unsaved`, `slow` (asks the model again without streaming), `gated` (until a file
+`open` is there), `closed` (closes its stdout and goes on, with a child in a session of its own), `flood`
+(a line of 80 MiB), `cut` (`gated`, then its model call was refused); else it echoes.
 """
 
 from __future__ import annotations
@@ -208,6 +210,42 @@ def slow(session: Session, prompt: str, lines: Iterator[str]) -> int | None:
     return None
 
 
+def gated(session: Session, prompt: str, lines: Iterator[str]) -> int | None:
+    answer("msg_gated", "working")
+    Path("started").touch()
+    while not Path("open").exists():
+        time.sleep(0.01)
+    return echo(session, prompt, lines)
+
+
+def closed(session: Session, prompt: str, lines: Iterator[str]) -> int | None:
+    session.save(prompt)
+    answer("msg_closed", "my last words")
+    child = subprocess.Popen(["sleep", "600"], start_new_session=True, stdout=subprocess.DEVNULL)
+    Path("closed-child").write_text(str(child.pid))
+    os.close(1)
+    while True:
+        time.sleep(60)
+
+
+def flood(session: Session, prompt: str, lines: Iterator[str]) -> int | None:
+    for _ in range(80):
+        os.write(1, b"x" * 1024 * 1024)
+    os.write(1, b"\n")
+    return echo(session, prompt, lines)
+
+
+def cut(session: Session, prompt: str, lines: Iterator[str]) -> int | None:
+    session.save(prompt)
+    answer("msg_cut", "I work")
+    Path("started").touch()
+    while not Path("open").exists():
+        time.sleep(0.01)
+    text = "API Error: Connection refused (ECONNREFUSED)"
+    result(session.id, is_error=True, terminal_reason="api_error", result=text)
+    return None
+
+
 BEHAVIOURS: dict[str, Callable[[Session, str, Iterator[str]], int | None]] = {
     "die": die,
     "silent": silent,
@@ -221,6 +259,10 @@ BEHAVIOURS: dict[str, Callable[[Session, str, Iterator[str]], int | None]] = {
     "tool": tool,
     "unsaved": unsaved,
     "slow": slow,
+    "gated": gated,
+    "closed": closed,
+    "flood": flood,
+    "cut": cut,
 }
 
 

@@ -6,12 +6,19 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from agentsession_core.api import AgentSession, AgentSessionTemplateSpec, AgentType
+from agentsession_core.api import AgentSession, AgentSessionTemplateSpec, AgentType, Reason
 from agentsession_core.effective import merge
-from agentsession_core.mailbox.model import MailboxState, RunRecord, RunState, UsageRecord
+from agentsession_core.mailbox.model import (
+    MailboxState,
+    RunRecord,
+    RunState,
+    TurnRecord,
+    UsageRecord,
+)
 from agentsession_core.settings import AgentImage
 from agentsession_operator.builders.job import config_hash
 from agentsession_operator.model import Children, ClaimView, JobView, PodView
+from agentsession_operator.plan import plan
 from agentsession_operator.world import Limits, World
 
 NOW = 1_800_000_000.0
@@ -33,6 +40,15 @@ EMPTY = MailboxState(
     last_activity=NOW,
     epoch="e1",
     now=NOW,
+)
+WAITING = replace(EMPTY, waiting=1)
+TURN = TurnRecord(
+    turn="t1",
+    run=f"{UID}/1",
+    source="prompt",
+    attempt=1,
+    started_at=NOW - 1,
+    deadline=NOW + 1799,
 )
 
 
@@ -116,9 +132,12 @@ def make_pod(number: int = 1, **changes: Any) -> PodView:
         deleting=False,
         node="node-1",
         started=True,
+        started_at=NOW - 4.5,
         terminated=False,
         exit_code=None,
         exit_reason=None,
+        disruption=None,
+        end_message=None,
         waiting_reason=None,
         waiting_message=None,
         unschedulable=None,
@@ -147,3 +166,15 @@ def make_live_world(session: AgentSession | None = None, **changes: Any) -> Worl
         "children", Children(jobs=(make_job(),), pods=(make_pod(),), claim=make_claim())
     )
     return make_world(session, mailbox=mailbox, children=children, **changes)
+
+
+def reason(world: World, kind: str) -> Reason:
+    """The reason of one condition in the status that is planned."""
+    return verdict(world, kind)[0]
+
+
+def verdict(world: World, kind: str) -> tuple[Reason, str]:
+    """Reason and message of one condition in the status that is planned."""
+    conditions = {c.type: c for c in plan(world).status.conditions or ()}
+    found = conditions[kind]  # type: ignore[index]
+    return found.reason, found.message

@@ -80,6 +80,28 @@ class RunnerGateway:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     hello_gate: asyncio.Event | None = None
     connections: set[asyncio.Task[None]] = field(default_factory=set)
+    server: asyncio.Server | None = None
+    accepted: int = 0
+    is_broken: bool = False
+
+    async def start(self, port: int = 0) -> None:
+        """Listen on a port of this machine."""
+        self.server = await asyncio.start_server(self.accept, "127.0.0.1", port)
+        self.url = f"http://127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
+
+    async def go_away(self) -> None:
+        """End as a gateway whose pod is gone: nothing listens, every connection is cut."""
+        assert self.server is not None
+        self.server.close()
+        self.close()
+        await asyncio.gather(*self.connections, return_exceptions=True)
+        self.streams.clear()
+
+    async def come_back(self) -> None:
+        """Listen again where it did."""
+        port = urlsplit(self.url).port
+        assert port is not None
+        await self.start(port)
 
     async def until(self, condition: Callable[[], Any], what: str) -> Any:
         """Wait for a named condition; returns its value."""
@@ -146,7 +168,12 @@ class RunnerGateway:
         self.changed.set()
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """A new connection."""
+        """A new connection; a broken gateway ends it without a word."""
+        self.accepted += 1
+        if self.is_broken:
+            writer.close()
+            self._notice("cut")
+            return
         task = asyncio.create_task(self.serve(reader, writer))
         self.connections.add(task)
         task.add_done_callback(self.connections.discard)
@@ -268,10 +295,10 @@ def _json(model: WireModel) -> Answer:
 async def running_gateway(**values: Any) -> AsyncIterator[RunnerGateway]:
     """A gateway on a free port of this machine."""
     gateway = RunnerGateway(**values)
-    server = await asyncio.start_server(gateway.accept, "127.0.0.1", 0)
-    gateway.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    await gateway.start()
     try:
         yield gateway
     finally:
-        server.close()
+        if gateway.server is not None:
+            gateway.server.close()
         gateway.close()

@@ -11,12 +11,21 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from agentsession_testing import fake_claude
-from agentsession_testing.runner_gateway import RunnerGateway
 
 DEADLINE_SECONDS = 20.0
 RUNNER_PATH = Path(__file__).parents[3] / "agent-image"
+
+
+class Gateway(Protocol):
+    """What a runner must know of its gateway."""
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        ...
 
 
 @dataclass
@@ -68,6 +77,11 @@ class Volume:
         """The saved conversations."""
         return sorted(self.config.glob("projects/*/*.jsonl"))
 
+    def conversation(self, session_id: str | None) -> Path:
+        """The file of one conversation."""
+        (file,) = self.config.glob(f"projects/*/{session_id}.jsonl")
+        return file
+
 
 def make_volume(directory: Path) -> Volume:
     """An empty volume."""
@@ -96,7 +110,7 @@ def fake_cli(directory: Path) -> Path:
 
 @asynccontextmanager
 async def running_runner(
-    gateway: RunnerGateway,
+    gateway: Gateway,
     volume: Volume,
     cli: Path,
     *,

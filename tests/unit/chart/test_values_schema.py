@@ -76,7 +76,15 @@ def test_templates_are_checked_as_the_crd_checks_them(
 
 def test_every_object_is_closed(schema: dict[str, Any]) -> None:
     # Objects of Kubernetes that the chart passes on as they are.
-    opaque = {"affinity", "tolerations", "claims", "global", "volumes", "volumeMounts"}
+    opaque = {
+        "affinity",
+        "tolerations",
+        "claims",
+        "global",
+        "volumes",
+        "volumeMounts",
+        "valueFrom",
+    }
     found: list[str] = []
 
     def walk(node: Any, path: tuple[str, ...]) -> None:

@@ -66,6 +66,19 @@ def test_policies_are_merged_field_by_field() -> None:
     assert (merged.suspend_after, merged.delete_after) == (1, 2)
 
 
+def test_a_template_may_say_where_a_value_comes_from() -> None:
+    source = {"secretKeyRef": {"name": "tools", "key": "token"}}
+    merged = effective(
+        {},
+        {"pod": {"env": [{"name": "TOKEN", "valueFrom": source}, {"name": "B", "value": "b"}]}},
+        {},
+    )
+    assert [variable.to_api() for variable in merged.env] == [
+        {"name": "B", "value": "b"},
+        {"name": "TOKEN", "valueFrom": source},
+    ]
+
+
 def test_env_is_merged_by_name() -> None:
     merged = effective(
         {"pod": {"env": [{"name": "A", "value": "session"}]}},

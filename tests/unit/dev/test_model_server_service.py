@@ -137,3 +137,19 @@ async def test_side_calls_do_not_meet_the_rules(client: httpx.AsyncClient) -> No
     assert [record["purpose"] for record in await records(client)] == ["title", "quota", "turn"]
     assert len(await records(client, "?kind=main")) == 1
     assert len(await records(client, "?kind=side")) == 2
+
+
+async def test_stamped_chunks_say_when_they_left() -> None:
+    time = FakeTime()
+    step = {"say": "one two", "delay_per_chunk_seconds": 2, "stamp_chunks": True}
+    async with client_for(rules({"name": "stamped", "steps": [step]}), time) as client:
+        began = time.now
+        response = await ask(client, stream=True)
+    lines = response.text.splitlines()
+    stamped = [
+        (float(line.removeprefix(": ")), lines[index + 1])
+        for index, line in enumerate(lines)
+        if line.startswith(": ")
+    ]
+    event = "event: content_block_delta"
+    assert stamped == [(began + 2, event), (began + 4, event)]

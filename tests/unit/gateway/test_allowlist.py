@@ -79,14 +79,22 @@ def test_the_credentials_beta_is_added(given: dict[str, str], expected: str) -> 
 
 def test_headers_back() -> None:
     headers = {"content-type": "a", "set-cookie": "b", "anthropic-organization-id": "c"}
-    assert answer_headers(200, headers) == {"content-type": "a"}
-    assert answer_headers(529, headers) == {"content-type": "a"}
+    assert answer_headers(200, headers, None) == {"content-type": "a"}
+    assert answer_headers(529, headers, None) == {"content-type": "a"}
 
 
 def test_a_wrong_key_is_not_tried_again() -> None:
-    assert answer_headers(401, {}) == {"x-should-retry": "false"}
-    assert answer_headers(401, {"x-should-retry": "true"}) == {"x-should-retry": "false"}
-    assert answer_headers(500, {"x-should-retry": "true"}) == {"x-should-retry": "true"}
+    again, never = {"x-should-retry": "true"}, {"x-should-retry": "false"}
+    assert answer_headers(401, {}, None) == never
+    assert answer_headers(401, again, None) == never
+    assert answer_headers(500, again, None) == again
+
+
+def test_only_a_short_wait_is_passed_on() -> None:
+    assert answer_headers(429, {"retry-after": "30"}, 30.0) == {"retry-after": "30"}
+    # The CLI would sleep for an hour and nobody would know why.
+    assert answer_headers(429, {"retry-after": "3600"}, 3600.0) == {"x-should-retry": "false"}
+    assert answer_headers(429, {"retry-after": "soon"}, None) == {}
 
 
 def test_a_plain_call() -> None:

@@ -11,7 +11,11 @@ import pytest
 from agentsession_core import naming
 from agentsession_gateway.caller import Caller, bearer_token, controller_of, pod_of_review
 from agentsession_gateway.cluster import ClusterUnavailableError, Resource
-from agentsession_gateway.identity import REVIEWS_AT_ONCE, TokenIdentity
+from agentsession_gateway.identity import (
+    REVIEWS_AT_ONCE,
+    REVIEWS_AT_ONCE_PER_ADDRESS,
+    TokenIdentity,
+)
 from agentsession_gateway.problems import ProblemError
 from agentsession_testing.fake_cluster import FakeCluster, owned, review
 
@@ -248,7 +252,8 @@ async def test_reviews_at_once(clock: Clock) -> None:
     cluster = SlowCluster()
     identity = TokenIdentity(cluster, ("agents",), clock)
     answers = await asyncio.gather(
-        *(identity.recognise(f"t{n}") for n in range(100)), return_exceptions=True
+        *(identity.recognise(f"t{n}", address=f"10.0.0.{n}") for n in range(100)),
+        return_exceptions=True,
     )
     assert all(isinstance(answer, ProblemError) for answer in answers)
     assert cluster.most == REVIEWS_AT_ONCE
@@ -260,7 +265,23 @@ async def test_a_crowd_with_one_token_is_reviewed_no_more_than_once_each_place(
     slow = SlowCluster(objects=cluster.objects, reviews=cluster.reviews)
     identity = TokenIdentity(slow, ("agents",), clock)
     await asyncio.gather(*(identity.recognise(TOKEN) for _ in range(200)))
-    assert slow.calls.count("review agentsession-gateway") == REVIEWS_AT_ONCE
+    assert slow.calls.count("review agentsession-gateway") == REVIEWS_AT_ONCE_PER_ADDRESS
+
+
+async def test_forged_tokens_of_one_address_do_not_make_others_wait(
+    cluster: FakeCluster, clock: Clock
+) -> None:
+    slow = SlowCluster(objects=cluster.objects, reviews=cluster.reviews)
+    identity = TokenIdentity(slow, ("agents",), clock)
+    flood = [
+        asyncio.create_task(identity.recognise(f"forged-{n}", address="10.0.0.1"))
+        for n in range(100)
+    ]
+    await asyncio.sleep(0)
+    await identity.recognise(TOKEN, address="10.0.0.2")
+    assert sum(task.done() for task in flood) <= 2 * REVIEWS_AT_ONCE_PER_ADDRESS
+    answers = await asyncio.gather(*flood, return_exceptions=True)
+    assert all(isinstance(answer, ProblemError) for answer in answers)
 
 
 class TestBearerToken:

@@ -2,11 +2,49 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from agentsession_gateway.limits import BodyBudget, RateLimiter, Slots
+from agentsession_core.wire import EVENT_LIMIT_BYTES, RESULT_LIMIT_BYTES, EventBatch
+from agentsession_gateway.access import TURN_GRACE_SECONDS
+from agentsession_gateway.allowlist import ELEMENTS_LIMIT
+from agentsession_gateway.identity import REVIEWS_AT_ONCE
+from agentsession_gateway.limits import (
+    BODIES_BYTES,
+    BODY_SECONDS,
+    SESSION_BODIES_BYTES,
+    BodyBudget,
+    RateLimiter,
+    Slots,
+)
+from agentsession_gateway.model_proxy import BODY_BYTES, CALLS_AT_ONCE, SILENCE_SECONDS
 from agentsession_gateway.problems import ProblemError
+from agentsession_gateway.runner_api import EVENTS_BURST, EVENTS_PER_SECOND
 from agentsession_gateway.ttl import TTLCache
+
+KIB, MIB = 1024, 1024 * 1024
+BATCH = EventBatch.model_json_schema()["properties"]["events"]["maxItems"]
+DOCUMENTED = {
+    "event": f"{EVENT_LIMIT_BYTES // KIB} KiB, {BATCH} in a batch",
+    "events per session": f"{EVENTS_PER_SECOND} per second, {EVENTS_BURST} at once",
+    "result": f"{RESULT_LIMIT_BYTES // MIB} MiB of text",
+    "model call's body": f"{BODY_BYTES // MIB} MiB, {ELEMENTS_LIMIT:,} elements",
+    "model calls at once, per session": f"{CALLS_AT_ONCE}",
+    "bodies held at once": f"{SESSION_BODIES_BYTES // MIB} MiB per session, "
+    f"{BODIES_BYTES // MIB} MiB per process",
+    "a body's arrival": f"{BODY_SECONDS:.0f} s",
+    "silence of the model API": f"{SILENCE_SECONDS:.0f} s",
+    "model calls outside a turn": f"{TURN_GRACE_SECONDS:.0f} s after its end",
+    "TokenReviews at once": f"{REVIEWS_AT_ONCE}",
+}
+
+
+def test_the_documented_limits_are_those_in_force() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "gateway.md").read_text(encoding="utf-8")
+    rows = text.partition("## Limits")[2].partition("##")[0].splitlines()
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows if "|" in row]
+    assert {cell[0]: cell[1] for cell in cells[2:]} == DOCUMENTED
 
 
 class Clock:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from agentsession_core.mailbox.model import RunAnswer, TurnGrant
+from agentsession_core.mailbox.model import RunAnswer, RunRecord, RunState, TurnGrant
 from agentsession_core.wire import TurnMessage
-from agentsession_gateway.orders import Sent, next_order, too_late
+from agentsession_gateway.orders import Sent, next_order, standing, too_late
+from agentsession_testing.operator_worlds import EMPTY
 
 GRANT = TurnGrant(RunAnswer.TURN, "t1", 1, 3, 12.5, (TurnMessage(id="m", text="Grüße\n\n"),))
 
@@ -63,3 +65,14 @@ def test_drain_after_a_turn() -> None:
 @pytest.mark.parametrize(("now", "late"), [(0.0, False), (70.0, False), (70.1, True), (500, True)])
 def test_too_late(now: float, late: bool) -> None:
     assert too_late(now, run_begun_at=0, active_deadline=100, turn_timeout=30) is late
+
+
+def test_never_too_late_by_limits_that_do_not_fit_together() -> None:
+    assert not too_late(50, run_begun_at=0, active_deadline=100, turn_timeout=100)
+
+
+def test_a_run_that_the_operator_ended_is_stale() -> None:
+    ended = RunRecord("uid/1", RunState.ENDED, begun_at=0, pod_uid="pod")
+    assert standing(replace(EMPTY, run=ended), "uid/1", "pod") is RunAnswer.STALE
+    drained = replace(ended, state=RunState.DRAINED)
+    assert standing(replace(EMPTY, run=drained), "uid/1", "pod") is RunAnswer.DRAINED

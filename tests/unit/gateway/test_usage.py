@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentsession_core.settings import ModelPrice
-from agentsession_gateway.usage import LINE_LIMIT, StreamMeter, Tokens, amounts, tokens_of_answer
+from agentsession_gateway.usage import (
+    LINE_LIMIT,
+    StreamError,
+    StreamMeter,
+    Tokens,
+    amounts,
+    tokens_of_answer,
+)
 
 PRICES = {"m": ModelPrice(input="3", output="15", cache_read="0.30", cache_write="3.75")}
 STREAM = b"".join(
@@ -32,7 +39,7 @@ def test_a_stream_counts_the_same_however_it_is_cut(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(STREAM)]
     for start, end in itertools.pairwise(edges):
         meter.feed(STREAM[start:end])
-    assert (meter.tokens, meter.finished, meter.error_status) == (TOTAL, True, None)
+    assert (meter.tokens, meter.finished, meter.error) == (TOTAL, True, None)
 
 
 def test_a_cut_stream_counts_what_it_said() -> None:
@@ -57,8 +64,15 @@ def test_later_figures_replace_earlier_ones() -> None:
 )
 def test_an_error_in_a_stream(kind: str, status: int) -> None:
     meter = StreamMeter()
-    meter.feed(f'data: {{"type":"error","error":{{"type":"{kind}"}}}}\n\n'.encode())
-    assert meter.error_status == status
+    error = json.dumps({"type": "error", "error": {"type": kind, "message": "no"}})
+    meter.feed(f"data: {error}\n\n".encode())
+    assert meter.error == StreamError(status, kind, "no")
+
+
+def test_an_error_in_a_stream_without_its_parts() -> None:
+    meter = StreamMeter()
+    meter.feed(b'data: {"type":"error","error":"no"}\n\n')
+    assert meter.error == StreamError(500, "", "")
 
 
 def test_an_endless_line_is_not_kept() -> None:

@@ -52,6 +52,35 @@ def test_why_a_container_ended_or_waits() -> None:
     assert (waiting.waiting_reason, waiting.waiting_message) == ("ErrImagePull", "not found")
 
 
+def test_when_a_container_started_and_why_its_pod_was_taken_away() -> None:
+    started = pod_view(pod({"running": {"startedAt": "2026-11-25T10:00:00Z"}}))
+    assert started.started_at == 1795600800.0
+    assert pod_view(pod({"waiting": {}})).started_at is None
+    conditions = [{"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}]
+    evicted = pod_view(pod(None, phase="Failed", conditions=conditions, message="too much"))
+    assert (evicted.disruption, evicted.end_message) == ("TerminationByKubelet", "too much")
+
+
+@pytest.mark.parametrize(
+    ("ready", "containers", "phase", "lost"),
+    [
+        ("False", "True", "Running", True),
+        ("True", "True", "Running", False),
+        ("False", "False", "Running", False),
+        ("False", "True", "Succeeded", False),
+    ],
+)
+def test_a_node_that_does_not_report(ready: str, containers: str, phase: str, lost: bool) -> None:
+    # As a kubelet that was stopped left it, on Kubernetes 1.35.
+    conditions = [
+        {"type": "Ready", "status": ready},
+        {"type": "ContainersReady", "status": containers},
+    ]
+    view = pod_view(pod({"running": {}}, phase=phase, conditions=conditions))
+    assert view.node_lost is lost
+    assert view.may_still_run is (phase == "Running")
+
+
 def test_unschedulable() -> None:
     conditions = [
         {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no cpu"}

@@ -8,24 +8,26 @@ from typing import Any
 import pytest
 
 from agentsession_core.api import AgentType, Phase, Reason
-from agentsession_core.mailbox.model import FailureRecord, RunState, TurnRecord
+from agentsession_core.mailbox.model import RunState
 from agentsession_operator.model import Children
 from agentsession_operator.plan import plan
 from agentsession_operator.world import (
-    CountFailure,
     CreateClaim,
     DeleteJob,
     DeleteSession,
     Drain,
+    EndRun,
+    KeepRun,
     ReopenMailbox,
     SetClaimOwner,
     StartRun,
-    World,
 )
 from agentsession_testing.operator_worlds import (
     EMPTY,
     NOW,
+    TURN,
     UID,
+    WAITING,
     make_claim,
     make_job,
     make_live_world,
@@ -33,22 +35,8 @@ from agentsession_testing.operator_worlds import (
     make_run,
     make_session,
     make_world,
+    reason,
 )
-
-TURN = TurnRecord(
-    turn="t1",
-    run=f"{UID}/1",
-    source="prompt",
-    attempt=1,
-    started_at=NOW - 1,
-    deadline=NOW + 1799,
-)
-WAITING = replace(EMPTY, waiting=1)
-
-
-def reason(world: World, kind: str) -> Reason:
-    conditions = {c.type: c for c in plan(world).status.conditions or ()}
-    return conditions[kind].reason  # type: ignore[index]
 
 
 class TestWake:
@@ -195,11 +183,11 @@ class TestSuspend:
     def test_idle_run_is_drained_in_time(self) -> None:
         mailbox = replace(EMPTY, run=make_run(), last_activity=NOW - 300)
         world = make_live_world(make_session(age=400), mailbox=mailbox)
-        assert plan(world).actions == (Drain(f"{UID}/1", force=False),)
+        assert plan(world).actions == (Drain(f"{UID}/1", force=False, why=Reason.IDLE),)
 
     def test_zero_means_right_after_the_turn(self) -> None:
         world = make_live_world(make_session(idlePolicy={"suspendAfterSeconds": 0}))
-        assert plan(world).actions == (Drain(f"{UID}/1", force=False),)
+        assert plan(world).actions == (Drain(f"{UID}/1", force=False, why=Reason.IDLE),)
 
     @pytest.mark.parametrize("busy", [{"waiting": 1}, {"turn": TURN}])
     def test_never_while_there_is_work(self, busy: dict[str, object]) -> None:
@@ -210,11 +198,17 @@ class TestSuspend:
     def test_by_hand_ends_although_messages_wait_but_not_in_a_turn(self) -> None:
         session = make_session(operatingMode="Suspended")
         waiting = replace(EMPTY, run=make_run(), waiting=1)
-        assert plan(make_live_world(session, mailbox=waiting)).actions == (
-            Drain(f"{UID}/1", force=True),
-        )
+        drain = Drain(f"{UID}/1", force=True, why=Reason.SUSPENDED_BY_USER)
+        assert plan(make_live_world(session, mailbox=waiting)).actions == (drain,)
+        # In a turn the same action makes it the run's last.
         working = replace(waiting, turn=TURN)
-        assert plan(make_live_world(session, mailbox=working)).actions == ()
+        assert plan(make_live_world(session, mailbox=working)).actions == (drain,)
+        told = replace(working, run=make_run(last_turn=True))
+        assert plan(make_live_world(session, mailbox=told)).actions == ()
+
+    def test_awake_again_before_the_turn_ended_the_run_is_kept(self) -> None:
+        mailbox = replace(EMPTY, run=make_run(last_turn=True), waiting=1, turn=TURN)
+        assert plan(make_live_world(mailbox=mailbox)).actions == (KeepRun(f"{UID}/1"),)
 
     def test_drained_run_that_stays_is_deleted_after_its_grace(self) -> None:
         drained = make_run(state=RunState.DRAINED, drained_at=NOW - 29)
@@ -223,113 +217,13 @@ class TestSuspend:
         assert early.requeue_at == NOW + 1
         drained = make_run(state=RunState.DRAINED, drained_at=NOW - 30)
         late = plan(make_live_world(mailbox=replace(EMPTY, run=drained)))
-        assert [type(action) for action in late.actions] == [DeleteJob]
+        assert [type(action) for action in late.actions] == [EndRun, DeleteJob]
 
     def test_too_little_deadline_left_for_a_turn(self) -> None:
         old = make_run(begun_at=NOW - 43_200 + 1_800)
         world = make_live_world(mailbox=replace(EMPTY, run=old, waiting=1))
-        assert plan(world).actions == (Drain(f"{UID}/1", force=True),)
-
-
-class TestRunsThatGoWrong:
-    @pytest.mark.parametrize(
-        ("pod", "job", "expected"),
-        [
-            (make_pod(terminated=True, exit_code=1), make_job(), Reason.RUN_FAILED),
-            (make_pod(terminated=True, exit_code=0), make_job(), Reason.RUN_FAILED),
-            (
-                make_pod(terminated=True, exit_code=137, exit_reason="OOMKilled"),
-                make_job(),
-                Reason.RUN_OUT_OF_MEMORY,
-            ),
-            (
-                make_pod(phase="Failed"),
-                make_job(failed_reason="DeadlineExceeded"),
-                Reason.RUN_DEADLINE_EXCEEDED,
-            ),
-            (None, None, Reason.RUN_FAILED),
-        ],
-    )
-    def test_are_counted_with_their_reason(
-        self, pod: object, job: object, expected: Reason
-    ) -> None:
-        children = Children(
-            jobs=(job,) if job else (),  # type: ignore[arg-type]
-            pods=(pod,) if pod else (),  # type: ignore[arg-type]
-            claim=make_claim(),
-        )
-        world = make_world(mailbox=replace(WAITING, run=make_run()), children=children)
-        assert plan(world).actions == (CountFailure(f"{UID}/1", expected),)
-
-    @pytest.mark.parametrize(("count", "delay"), [(1, 2), (2, 4), (5, 32), (20, 300)])
-    def test_next_start_backs_off(self, count: int, delay: int) -> None:
-        failure = FailureRecord(count, f"{UID}/1", "RunFailed", at=NOW - delay + 1)
-        mailbox = replace(WAITING, run=make_run(), failure=failure)
-        world = make_world(mailbox=mailbox, children=Children(claim=make_claim()))
-        decided = plan(world)
-        assert decided.actions == ()
-        assert decided.requeue_at == NOW + 1
-        assert decided.status.phase is Phase.FAILED
-        assert reason(world, "Ready") is Reason.BACKING_OFF
-        due = replace(mailbox, failure=replace(failure, at=NOW - delay))
-        assert StartRun(2, f"{UID}/1", resumes=False) in plan(replace(world, mailbox=due)).actions
-
-    def test_crash_between_record_and_job_costs_nothing(self) -> None:
-        orphan = make_run(hello_at=None, pod=None, pod_uid=None)
-        world = make_world(
-            mailbox=replace(WAITING, run=orphan), children=Children(claim=make_claim())
-        )
-        assert plan(world).actions == (StartRun(2, f"{UID}/1", resumes=False),)
-
-    def test_silent_runner_is_replaced(self) -> None:
-        silent = make_run(hello_at=None, begun_at=NOW - 120)
-        world = make_live_world(mailbox=replace(WAITING, run=silent))
-        assert [type(action) for action in plan(world).actions] == [DeleteJob]
-
-    def test_settings_mended_before_hello_replace_the_run(self) -> None:
-        children = Children(
-            jobs=(make_job(config_hash="of-a-missing-image"),),
-            pods=(make_pod(phase="Pending", started=False, waiting_reason="ErrImagePull"),),
-            claim=make_claim(),
-        )
-        mailbox = replace(WAITING, run=make_run(hello_at=None))
-        world = make_live_world(mailbox=mailbox, children=children)
-        assert [type(action) for action in plan(world).actions] == [DeleteJob]
-
-    def test_turn_over_its_timeout_ends_the_run_half_a_minute_later(self) -> None:
-        late = replace(TURN, deadline=NOW - 29)
-        world = make_live_world(mailbox=replace(EMPTY, run=make_run(), turn=late))
-        assert plan(world).actions == ()
-        assert plan(world).requeue_at == NOW + 1
-        later = replace(late, deadline=NOW - 30)
-        world = make_live_world(mailbox=replace(EMPTY, run=make_run(), turn=later))
-        assert [type(action) for action in plan(world).actions] == [DeleteJob]
-
-    @pytest.mark.parametrize(
-        ("pod", "expected"),
-        [
-            (
-                make_pod(phase="Pending", started=False, waiting_reason="ImagePullBackOff"),
-                Reason.IMAGE_PULL_FAILED,
-            ),
-            (
-                make_pod(phase="Pending", started=False, unschedulable="0/1 nodes"),
-                Reason.UNSCHEDULABLE,
-            ),
-            (
-                make_pod(phase="Pending", started=False, waiting_reason="CreateContainerError"),
-                Reason.CONTAINER_CANNOT_START,
-            ),
-            (make_pod(phase="Pending", started=False), Reason.WAITING_FOR_POD),
-            (make_pod(), Reason.WAITING_FOR_RUNNER),
-        ],
-    )
-    def test_a_start_that_hangs_says_why(self, pod: object, expected: Reason) -> None:
-        children = Children(jobs=(make_job(),), pods=(pod,), claim=make_claim())  # type: ignore[arg-type]
-        mailbox = replace(WAITING, run=make_run(hello_at=None))
-        world = make_live_world(mailbox=mailbox, children=children)
-        assert plan(world).actions == ()
-        assert reason(world, "Ready") is expected
+        drain = Drain(f"{UID}/1", force=True, why=Reason.RUN_DEADLINE_NEAR)
+        assert plan(world).actions == (drain,)
 
 
 class TestDelete:
@@ -363,12 +257,12 @@ class TestDelete:
     def test_live_run_is_drained_first(self) -> None:
         mailbox = replace(EMPTY, run=make_run(), last_activity=NOW - 90_000)
         world = make_live_world(make_session(age=90_000), mailbox=mailbox)
-        assert plan(world).actions == (Drain(f"{UID}/1", force=False),)
+        assert plan(world).actions == (Drain(f"{UID}/1", force=False, why=Reason.IDLE),)
 
     def test_lifetime_ends_an_active_session_between_turns(self) -> None:
         session = make_session(age=101, run={"maxLifetimeSeconds": 100})
         live = make_live_world(session)
-        assert plan(live).actions == (Drain(f"{UID}/1", force=False),)
+        assert plan(live).actions == (Drain(f"{UID}/1", force=False, why=Reason.IDLE),)
         asleep = make_world(session)
         assert plan(asleep).actions == (DeleteSession("7"),)
 

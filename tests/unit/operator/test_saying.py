@@ -99,7 +99,11 @@ def test_a_passing_phase_waits_for_the_next_one() -> None:
     assert write_delay(idle, working, NOW, NOW - 60, NOW) == 1.0
     assert write_delay(idle, working, NOW, NOW - 60, NOW - 0.75) == 0.25
     assert write_delay(idle, working, NOW, NOW - 60, NOW - 1) == 0
-    assert write_delay(AgentSessionStatus(), working, NOW, 0, NOW) == 0
+    assert write_delay(AgentSessionStatus(), working, NOW, 0, NOW) == 1.0
+    assert write_delay(idle, AgentSessionStatus(phase=Phase.SUSPENDING), NOW, 0, NOW - 1) == 2.0
+    assert (
+        write_delay(AgentSessionStatus(), AgentSessionStatus(phase=Phase.FAILED), NOW, 0, NOW) == 0
+    )
 
 
 @given(st.text(max_size=3000), st.integers(min_value=0, max_value=REPLY_BYTES))

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agentsession_runner.drivers.base import AgentResult
 from agentsession_runner.drivers.claude_code.records import (
@@ -20,6 +22,7 @@ from agentsession_runner.drivers.claude_code.records import (
     ToolUse,
     parse_line,
 )
+from agentsession_runner.drivers.claude_code.turn import TurnCollector
 from agentsession_runner.drivers.claude_code.verdict import judge
 
 RECORDED: list[tuple[str, Record | None]] = [
@@ -111,6 +114,75 @@ def test_hostile_nesting_is_noise(line: str) -> None:
     assert isinstance(parse_line(line.encode()), Noise)
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+NAMES = st.sampled_from(
+    [
+        "type",
+        "subtype",
+        "event",
+        "delta",
+        "message",
+        "content",
+        "id",
+        "name",
+        "input",
+        "text",
+        "state",
+        "command_uuid",
+        "errors",
+        "result",
+        "is_error",
+        "api_error_status",
+        "session_id",
+        "parent_tool_use_id",
+        "content_block",
+    ]
+)
+KINDS = st.sampled_from(
+    [
+        "result",
+        "assistant",
+        "stream_event",
+        "command_lifecycle",
+        "content_block_delta",
+        "text_delta",
+        "text",
+        "tool_use",
+    ]
+)
+ODD = st.dictionaries(
+    NAMES, KINDS | JSON | st.dictionaries(NAMES, KINDS | JSON, max_size=4), max_size=8
+)
+
+
+@given(kind=KINDS, record=ODD)
+def test_a_record_of_any_shape_is_read_or_left_out(kind: str, record: dict[str, Any]) -> None:
+    parsed = parse_line(json.dumps({**record, "type": kind}).encode())
+    collector = TurnCollector("m", Silent())
+    collector.started = True
+    if parsed is not None and not isinstance(parsed, Noise):
+        collector.feed(parsed)
+    if collector.result is not None:
+        fit = None if collector.result.problems else collector.result.record
+        verdict = judge(AgentResult(collector.said, "", None, "id", fit))
+        assert isinstance(verdict.text, str)
+        assert verdict.problem is None or isinstance(verdict.problem.message, str)
+
+
+class Silent:
+    def text(self, text: str) -> None:
+        assert isinstance(text, str)
+
+    def tool(self, name: str, summary: str) -> None:
+        assert isinstance(name + summary, str)
+
+
 @pytest.mark.parametrize(
     ("change", "problems"),
     [
@@ -146,6 +218,17 @@ def test_results_are_checked(change: dict[str, Any], problems: tuple[str, ...]) 
             "ModelError",
             "model_error_529",
             "overloaded",
+        ),
+        (
+            {
+                "is_error": True,
+                "api_error_status": 400,
+                "terminal_reason": "prompt_too_long",
+                "result": "Prompt is too long",
+            },
+            "ModelError",
+            "model_error_prompt_too_long",
+            "too long for the model",
         ),
         ({"is_error": True, "api_error_status": 418}, "ModelError", "model_error_418", "418"),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agentsession_runner.drivers.claude_code.config_directory import (
-    conversation_exists,
+    conversation_bytes,
     unfit_skills,
     write_config_directory,
 )
@@ -23,7 +24,8 @@ from agentsession_runner.safe_files import (
     replace_tree,
     write_file,
 )
-from agentsession_runner.workspace import StoredSession, Workspace, WorkspaceError
+from agentsession_runner.workspace import StoredSession, Workspace
+from agentsession_runner.workspace_trouble import WorkspaceError
 
 ID = "11111111-1111-4111-8111-111111111111"
 SECRET = "do not touch"
@@ -115,6 +117,21 @@ def test_removal_takes_directories_without_rights(root: Path, descriptor: int) -
     assert not (root / "t").exists()
 
 
+def test_removal_takes_directories_deeper_than_recursion_goes(root: Path, descriptor: int) -> None:
+    (root / "t").mkdir()
+    (root / "t" / ".runner-old-0").write_text("in the way")
+    here = os.open(root / "t", os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d", dir_fd=here)
+        os.mkdir("sibling", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    remove("t", descriptor)
+    assert not (root / "t").exists()
+
+
 @pytest.mark.parametrize("kind", ["missing", "link", "directory", "pipe", "large", "binary"])
 def test_only_small_regular_files_are_read(
     root: Path, outside: Path, descriptor: int, kind: str
@@ -150,6 +167,21 @@ async def test_the_lock_survives_what_stands_in_its_place(
     workspace.unlock()
     assert (place / "lock").is_file()
     assert untouched(outside)
+
+
+async def test_a_lock_without_rights_is_the_same_lock(root: Path) -> None:
+    holder = Workspace(root)
+    await holder.lock(print)
+    lock = root / ".agentsession" / "lock"
+    lock.chmod(0)
+    said: list[str] = []
+    other = asyncio.create_task(Workspace(root).lock(said.append))
+    async with asyncio.timeout(10):
+        while not said:  # noqa: ASYNC110 - the report is called from another task
+            await asyncio.sleep(0.01)
+        assert "another pod still uses" in said[0]
+        holder.unlock()
+        await other
 
 
 async def test_an_absent_volume_is_named(tmp_path: Path) -> None:
@@ -227,9 +259,9 @@ def test_the_configuration_directory_is_ours_and_memories_stay(root: Path, outsi
     skill = Skill("deploy", (("SKILL.md", "how"),))
     for instructions in ("Be brief.", ""):
         write_config_directory(root, settings={"a": 1}, instructions=instructions, skills=[skill])
-        expected = {".claude.json", "projects", "settings.json", "skills"}
-        expected |= {"CLAUDE.md"} if instructions else set()
+        expected = {".claude.json", "projects", "settings.json", "skills", "CLAUDE.md"}
         assert {path.name for path in config.iterdir()} == expected
+    assert "withdrawn" in (config / "CLAUDE.md").read_text()
     assert (config / "projects" / "p" / "left.md").read_text() == "left"
     assert json.loads((config / "settings.json").read_text()) == {"a": 1}
     assert json.loads((config / ".claude.json").read_text())["mcpServers"] == {}
@@ -237,17 +269,35 @@ def test_the_configuration_directory_is_ours_and_memories_stay(root: Path, outsi
     assert untouched(outside)
 
 
+@pytest.mark.parametrize("kind", ["link", "file", "pipe"])
+def test_what_stands_in_the_place_of_the_conversations_goes(
+    root: Path, outside: Path, kind: str
+) -> None:
+    config = root / ".agentsession" / "claude-code"
+    config.mkdir(parents=True)
+    for name in ("projects", "todos"):
+        if kind == "link":
+            (config / name).symlink_to(outside)
+        elif kind == "file":
+            (config / name).write_bytes(b"x" * 100_000)
+        else:
+            os.mkfifo(config / name)
+    write_config_directory(root, settings={}, instructions="", skills=[])
+    assert not {"projects", "todos"} & {path.name for path in config.iterdir()}
+    assert untouched(outside)
+
+
 def test_a_saved_conversation_is_a_real_file_in_any_project(root: Path, outside: Path) -> None:
-    assert not conversation_exists(root, ID)
+    assert conversation_bytes(root, ID) == 0
     projects = root / "projects"
     (projects / "-a").mkdir(parents=True)
     (projects / "stray").write_text("x")
-    assert not conversation_exists(root, ID)
+    assert conversation_bytes(root, ID) == 0
     file = projects / "-a" / f"{ID}.jsonl"
     file.symlink_to(outside / "file")
-    assert not conversation_exists(root, ID)
+    assert conversation_bytes(root, ID) == 0
     file.unlink()
     file.touch()
-    assert not conversation_exists(root, ID)
+    assert conversation_bytes(root, ID) == 0
     file.write_text("{}\n")
-    assert conversation_exists(root, ID)
+    assert conversation_bytes(root, ID) == 3

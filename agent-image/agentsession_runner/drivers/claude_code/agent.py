@@ -17,6 +17,7 @@ from agentsession_runner.drivers.claude_code import config_directory, launch, ve
 from agentsession_runner.drivers.claude_code.process import ClaudeProcess
 from agentsession_runner.drivers.claude_code.turn import TurnCollector
 from agentsession_runner.workspace import RUNNER_DIRECTORY
+from agentsession_runner.workspace_trouble import WorkspaceError
 
 # The interrupt is answered within 0.1 s unless the CLI itself hangs.
 INTERRUPT_GRACE_SECONDS = 3.0
@@ -30,13 +31,22 @@ class ClaudeCodeAgent(BaseAgent):
         self._setup = setup
         self._keeps_process = keeps_process
         self._config = setup.workspace / RUNNER_DIRECTORY / config_directory.DIRECTORY
+        # Without a place for its tools' output every tool call of the CLI fails.
+        writable = os.access(launch.TEMPORARY, os.W_OK | os.X_OK)
+        self._own_directories = () if writable else (config_directory.TEMPORARY,)
+        temporary = (
+            {}
+            if writable
+            else launch.temporary_directory(str(self._config / config_directory.TEMPORARY))
+        )
         self._environment = launch.cli_environment(
-            {"HOME": str(setup.home), **setup.environment},
+            {"HOME": str(setup.home), **temporary, **setup.environment},
             config_directory=str(self._config),
             gateway_url=setup.gateway_url,
         )
         self._process: ClaudeProcess | None = None
         self._stopping = False
+        self._is_fresh = False
 
     def write_configuration(self) -> None:
         """Make the configuration directory ours; unfit skills are reported and left out."""
@@ -50,13 +60,15 @@ class ClaudeCodeAgent(BaseAgent):
                 settings=launch.settings(self._environment, self._setup.token_file),
                 instructions=welcome.instructions,
                 skills=[skill for skill in welcome.skills if skill.name not in unfit],
+                directories=self._own_directories,
             )
         except OSError as error:
-            raise AgentError(f"cannot write {self._config}: {error}") from None
+            raise WorkspaceError(f"cannot write {self._config}", error) from None
+        self._is_fresh = True
 
-    def conversation_exists(self, session_id: str) -> bool:
-        """Whether the conversation's file is on the volume."""
-        return config_directory.conversation_exists(self._config, session_id)
+    def conversation_bytes(self, session_id: str) -> int:
+        """Size of the conversation's file on the volume."""
+        return config_directory.conversation_bytes(self._config, session_id)
 
     async def prepare(self, session_id: str) -> None:
         """Start the kept process: its 0.5 s of start-up passes before the first turn comes."""
@@ -64,7 +76,7 @@ class ClaudeCodeAgent(BaseAgent):
             return
         try:
             await self._process_for(session_id)
-        except AgentError as error:
+        except (AgentError, WorkspaceError) as error:
             self._setup.report(f"{error}; every turn will say so")
 
     async def execute(self, prompt: str, session_id: str) -> AgentResult:
@@ -127,6 +139,10 @@ class ClaudeCodeAgent(BaseAgent):
         if process is not None and process.is_running and process.session_id == session_id:
             return process
         await self.close()
+        if not self._is_fresh:
+            # The agent has had the directory since: what it left there must not start with the CLI.
+            self.write_configuration()
+        self._is_fresh = False
         process = ClaudeProcess(session_id)
         command = self._command(session_id)
         try:
@@ -162,6 +178,12 @@ class ClaudeCodeAgent(BaseAgent):
         if found is None:
             raise AgentError(
                 f"there is no program {name!r} in this image: use the agent image for Claude Code"
+            )
+        path = self._environment["PATH"]
+        if not any(shutil.which(shell, mode=os.X_OK, path=path) for shell in launch.SHELLS):
+            # Without one every tool call fails, and the turn "succeeds".
+            raise AgentError(
+                "there is neither bash nor zsh in this image, and Claude Code needs one"
             )
         return found
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from typing import Any, Final
 from agentsession_runner.orders import Skill
 from agentsession_runner.safe_files import (
     ensure_directory,
+    is_directory,
     names_in,
     open_directory,
     remove,
@@ -28,7 +30,12 @@ DIRECTORY: Final = "claude-code"
 SETTINGS: Final = "settings.json"
 STATE: Final = ".claude.json"
 INSTRUCTIONS: Final = "CLAUDE.md"
+# A conversation keeps what it was told until the same file says otherwise.
+NO_INSTRUCTIONS: Final = (
+    "(The instructions that stood here before are withdrawn; there are none now.)"
+)
 SKILLS: Final = "skills"
+TEMPORARY: Final = "tmp"
 PROJECTS: Final = "projects"
 # Conversations and what belongs to them; the CLI remakes the rest.
 KEPT: Final = frozenset({PROJECTS, "todos", "tasks", "plans", "file-history"})
@@ -82,9 +89,14 @@ def _is_fit_path(path: str) -> bool:
 
 
 def write_config_directory(
-    workspace: Path, *, settings: Mapping[str, Any], instructions: str, skills: Sequence[Skill]
+    workspace: Path,
+    *,
+    settings: Mapping[str, Any],
+    instructions: str,
+    skills: Sequence[Skill],
+    directories: Sequence[str] = (),
 ) -> None:
-    """Make the configuration directory ours. Skills must have been checked.
+    """Make the configuration directory ours, with empty `directories`. Skills must be checked.
 
     Raises:
         OSError: the volume refuses.
@@ -95,28 +107,35 @@ def write_config_directory(
         ensure_directory(RUNNER_DIRECTORY, root) as runner,
         ensure_directory(DIRECTORY, runner) as directory,
     ):
-        for name in names_in(directory):
-            if name not in KEPT:
+        names = names_in(directory)
+        for name in names:
+            if name not in KEPT or not is_directory(name, directory):
                 remove(name, directory)
         write_file(SETTINGS, _json(settings), directory)
         write_file(STATE, _json({"mcpServers": {}, "projects": {}}), directory)
-        if instructions:
-            write_file(INSTRUCTIONS, instructions, directory)
+        if instructions or INSTRUCTIONS in names:
+            write_file(INSTRUCTIONS, instructions or NO_INSTRUCTIONS, directory)
         replace_tree(SKILLS, files, directory)
+        for name in directories:
+            replace_tree(name, (), directory)
 
 
-def conversation_exists(config_directory: Path, session_id: str) -> bool:
-    """Whether a conversation's file lies in any project of the configuration directory."""
+def conversation_bytes(config_directory: Path, session_id: str) -> int:
+    """Size of a conversation's file in any project of the configuration directory; 0 if none."""
     try:
         with os.scandir(config_directory / PROJECTS) as projects:
-            return any(_has_conversation(project, session_id) for project in projects)
+            return max((_saved_bytes(project.path, session_id) for project in projects), default=0)
     except OSError:
-        return False
+        return 0
 
 
-def _has_conversation(project: os.DirEntry[str], session_id: str) -> bool:
-    path = Path(project.path, f"{session_id}.jsonl")
-    return path.is_file() and not path.is_symlink() and path.stat().st_size > 0
+def _saved_bytes(project: str, session_id: str) -> int:
+    try:
+        status = Path(project, f"{session_id}.jsonl").lstat()
+    except OSError:
+        # No project, or one that the agent closed: the conversation may lie in the next.
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
 def _json(content: Mapping[str, Any]) -> str:

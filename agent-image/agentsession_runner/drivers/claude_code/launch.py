@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 PROGRAM: Final = "claude"
+SHELLS: Final = ("bash", "zsh")
+TEMPORARY: Final = "/tmp"  # noqa: S108 - where the CLI and its tools write
 MODEL_PATH: Final = "/v1/model/anthropic"
 TOKEN_LIFE_MILLISECONDS: Final = 60_000
 # Claude Code deletes conversations older than this when it starts; a session may sleep for years.
@@ -93,6 +95,11 @@ def cli_environment(
         "CLAUDE_CONFIG_DIR": config_directory,
         "ANTHROPIC_BASE_URL": gateway_url + MODEL_PATH,
     }
+
+
+def temporary_directory(path: str) -> dict[str, str]:
+    """The environment of a CLI whose pod has no `/tmp` that can be written."""
+    return {"CLAUDE_CODE_TMPDIR": path, "TMPDIR": path}
 
 
 def settings(environment: Mapping[str, str], token_file: str) -> dict[str, Any]:

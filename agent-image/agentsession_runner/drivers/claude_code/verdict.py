@@ -67,11 +67,12 @@ def _without_record(result: AgentResult) -> Verdict:
 
 def _model_error(result: AgentResult, record: Mapping[str, Any]) -> Verdict:
     status = record.get("api_error_status")
-    if isinstance(status, int):
+    if record.get("terminal_reason") == "prompt_too_long":
+        # Before the status, which is only 400: sending the message again would not help.
+        code, meaning = "model_error_prompt_too_long", "the conversation is too long for the model"
+    elif isinstance(status, int):
         code = f"model_error_{status}"
         meaning = STATUS_TEXTS.get(status, f"the model's API answered with status {status}")
-    elif record.get("terminal_reason") == "prompt_too_long":
-        code, meaning = "model_error_prompt_too_long", "the conversation is too long for the model"
     else:
         code, meaning = "model_error_connection", "the model's API could not be reached"
     problem = Problem(code, _sentence(meaning, _details(record)))

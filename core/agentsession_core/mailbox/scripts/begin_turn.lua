@@ -3,7 +3,7 @@
 -- ARGV: mailbox run pod_uid new_turn_id timeout_seconds max_messages
 local incoming, runkey, turnkey = KEYS[1], KEYS[2], KEYS[3]
 local run = redis.call('HMGET', runkey, 'run', 'state', 'pod_uid')
-if run[1] ~= ARGV[2] then return {'stale'} end
+if run[1] ~= ARGV[2] or run[2] == 'ended' then return {'stale'} end
 if run[3] ~= ARGV[3] then return {'other_pod'} end
 local now = redis.call('TIME')
 local at = now[1] .. '.' .. string.format('%06d', now[2])
@@ -31,7 +31,7 @@ if recorded[1] then
     -- The run that had it is gone: another attempt with a full timeout.
     redis.call('HINCRBY', turnkey, 'attempt', 1)
     redis.call('HSET', turnkey, 'run', ARGV[2], 'deadline', now[1] + ARGV[5])
-    redis.call('HDEL', turnkey, 'model_status')
+    redis.call('HDEL', turnkey, 'model_status', 'model_code', 'model_detail')
     redis.call('XADD', 'sessions:events', 'MAXLEN', '~', '10000', '*', 'mailbox', ARGV[1], 'kind', 'turn')
   end
   return order(cjson.decode(recorded[3]))

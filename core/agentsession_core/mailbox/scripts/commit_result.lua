@@ -3,7 +3,8 @@
 -- ARGV: mailbox run turn outcome text agent_session_id error_code error_message
 local incoming, turnkey, last, state = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 if redis.call('HGET', last, 'turn') == ARGV[3] then return {'already'} end
-local record = redis.call('HMGET', turnkey, 'turn', 'run', 'ids', 'source', 'chat', 'started_at', 'model_status', 'attempt', 'conversation')
+local record = redis.call('HMGET', turnkey, 'turn', 'run', 'ids', 'source', 'chat', 'started_at', 'model_status', 'attempt', 'conversation',
+  'model_code', 'model_detail')
 if record[1] ~= ARGV[3] then return {'unknown_turn'} end
 if record[2] ~= ARGV[2] then return {'stale'} end
 local now = redis.call('TIME')
@@ -23,9 +24,15 @@ for _, id in ipairs(ids) do
   redis.call('XDEL', incoming, id)
 end
 redis.call('DEL', turnkey)
+if redis.call('HGET', KEYS[8], 'last_turn') then
+  -- In the same step: a message that waits would be given to this run otherwise.
+  redis.call('HDEL', KEYS[8], 'last_turn')
+  redis.call('HSET', KEYS[8], 'state', 'drained', 'held', '1', 'drained_at', at)
+end
 redis.call('DEL', last)
 redis.call('HSET', last, 'turn', ARGV[3], 'run', ARGV[2], 'source', record[4], 'outcome', ARGV[4], 'reply', ARGV[5],
   'error_code', ARGV[7], 'error_message', ARGV[8], 'model_status', record[7] or '', 'attempt', record[8],
+  'model_code', record[10] or '', 'model_detail', record[11] or '',
   'started_at', record[6], 'finished_at', at, 'message_id', message_ids[#message_ids] or '')
 if ARGV[6] ~= '' and record[9] == (redis.call('HGET', state, 'conversation') or '1') then
   redis.call('HSET', state, 'agent_session_id', ARGV[6])
@@ -40,7 +47,7 @@ else
 end
 redis.call('HINCRBY', KEYS[5], 'turns', 1)
 redis.call('HINCRBY', KEYS[8], 'turns', 1)
-redis.call('HDEL', state, 'failures', 'failed_run', 'failed_at', 'failure')
+redis.call('HDEL', state, 'failures', 'failed_run', 'failed_at', 'failure', 'failure_message')
 redis.call('ZADD', 'sessions:activity', at, ARGV[1])
 if record[4] == 'terminal' then
   redis.call('XADD', KEYS[7], 'MAXLEN', '~', '1000', '*', 'turn', ARGV[3], 'seq', '0', 'kind', 'state',

@@ -1,7 +1,7 @@
 -- The first pod that says hello for the current run is bound to it.
 -- KEYS: run mailbox   ARGV: mailbox run pod_uid pod_name
 local run = redis.call('HMGET', KEYS[1], 'run', 'state', 'pod_uid')
-if run[1] ~= ARGV[2] then return {'stale'} end
+if run[1] ~= ARGV[2] or run[2] == 'ended' then return {'stale'} end
 if run[3] and run[3] ~= ARGV[3] then return {'other_pod'} end
 local now = redis.call('TIME')
 redis.call('HSET', KEYS[1], 'pod_uid', ARGV[3], 'pod', ARGV[4])

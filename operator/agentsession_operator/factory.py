@@ -1,0 +1,44 @@
+"""The reconciler with all its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agentsession_core.mailbox.store import MailboxStore
+from agentsession_core.settings import Settings
+from agentsession_operator.cache import Cache
+from agentsession_operator.cluster import Cluster
+from agentsession_operator.execute import Executor
+from agentsession_operator.gather import Gatherer
+from agentsession_operator.reconcile import Reconciler
+from agentsession_operator.refusals import Refusals
+from agentsession_operator.rollout import Rollout
+from agentsession_operator.world import Limits
+from agentsession_operator.writer import StatusWriter
+
+
+def build_reconciler(
+    settings: Settings,
+    cache: Cache,
+    cluster: Cluster,
+    store: MailboxStore,
+    clock: Callable[[], float],
+    new_id: Callable[[], str],
+) -> Reconciler:
+    """A reconciler over these; `clock` in seconds since the epoch."""
+    operator = settings.operator
+    limits = Limits(
+        drain_grace=operator.drain_grace_seconds,
+        backoff_base=operator.backoff_base_seconds,
+        backoff_limit=operator.backoff_limit_seconds,
+        hello_timeout=operator.hello_timeout_seconds,
+    )
+    return Reconciler(
+        cache,
+        store,
+        Gatherer(settings, limits, cache, cluster, store),
+        Executor(cluster, store, cache),
+        StatusWriter(cluster, cache, clock, new_id),
+        Refusals(limits),
+        Rollout(settings.rollout.max_at_once),
+    )

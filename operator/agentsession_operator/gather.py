@@ -1,0 +1,112 @@
+"""Gathers the World: everything that is known of one session, from Redis and the cluster."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import structlog
+
+from agentsession_core import naming
+from agentsession_core.api import AgentSession
+from agentsession_core.effective import merge
+from agentsession_core.mailbox.model import MailboxState
+from agentsession_core.mailbox.store import MailboxStore
+from agentsession_core.settings import Settings
+from agentsession_operator.assess import current_run
+from agentsession_operator.cache import Cache
+from agentsession_operator.cluster import Cluster, ClusterError
+from agentsession_operator.complaints import complaint_of, subject_of
+from agentsession_operator.model import Key
+from agentsession_operator.world import Limits, Problem, World
+
+log = structlog.get_logger(__name__)
+
+
+class Gatherer:
+    """Reads; but for taking in a changed `spec.prompt`, which is how it becomes a message."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        limits: Limits,
+        cache: Cache,
+        cluster: Cluster,
+        store: MailboxStore,
+    ) -> None:
+        self._settings = settings
+        self._limits = limits
+        self._cache = cache
+        self._cluster = cluster
+        self._store = store
+
+    async def gather(self, key: Key, session: AgentSession) -> World:
+        """The session's World. Raises redis.RedisError."""
+        world = self._world(key, session, await self._read_mailbox(key, session))
+        complaint = await self._read_complaint(key, world)
+        return replace(world, complaint=complaint) if complaint else world
+
+    async def _read_mailbox(self, key: Key, session: AgentSession) -> MailboxState:
+        """The mailbox, after a changed `spec.prompt` went in."""
+        state = await self._store.state(session.mailbox)
+        if self._cache.mailbox_holder(session.mailbox) != key:
+            return state.as_seen_by_others()
+        prompt = session.spec.prompt
+        if not prompt or session.metadata.deletion_timestamp is not None:
+            return state
+        sha256 = hashlib.sha256(prompt.encode()).hexdigest()
+        if state.prompt_hash == sha256 and state.session_uid == session.metadata.uid:
+            return state
+        admission = await self._store.ingest_prompt(
+            session.mailbox,
+            uid=session.metadata.uid,
+            generation=session.metadata.generation,
+            sha256=sha256,
+            text=prompt,
+            known_sha256=session.status.prompt_hash,
+        )
+        log.info("prompt", session=str(key), admission=admission.value)
+        return await self._store.state(session.mailbox)
+
+    def _world(self, key: Key, session: AgentSession, mailbox: MailboxState) -> World:
+        settings = self._settings
+        reference = session.spec.template_ref
+        template = self._cache.template(
+            Key(key.namespace, reference.name if reference else naming.DEFAULT_TEMPLATE)
+        )
+        effective_before = session.status.effective
+        pinned = effective_before.agent_type if session.status.runs and effective_before else None
+        layers = (
+            session.spec,
+            template.spec if template else None,
+            settings.defaults,
+            settings.agent_images,
+        )
+        effective, ignored = merge(*layers), None
+        if pinned not in (None, effective.agent_type):
+            effective, ignored = merge(*layers, pinned), effective.agent_type
+        return World(
+            session=session,
+            effective=effective,
+            template_missing=template is None,
+            ignored_type=ignored,
+            available_types=frozenset(settings.agent_images),
+            children=self._cache.children(key),
+            mailbox=mailbox,
+            holds_mailbox=self._cache.mailbox_holder(session.mailbox) == key,
+            limits=self._limits,
+            gateway_url=settings.gateway.url,
+        )
+
+    async def _read_complaint(self, key: Key, world: World) -> Problem | None:
+        """What stands in the way of a start that hangs; an ordinary start asks for nothing."""
+        subject = subject_of(*current_run(world), world.children, world.now)
+        if subject is None:
+            return None
+        try:
+            events = await self._cluster.events_about(key.namespace, subject.uid)
+        except ClusterError as error:
+            # They only explain. Deciding goes on without them.
+            log.warning("events not read", session=str(key), error=str(error))
+            return None
+        return complaint_of(subject, events)

@@ -1,0 +1,78 @@
+"""Writes a session's status when it is time, and tells the Events that go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from agentsession_core.api import AgentSession, AgentSessionStatus
+from agentsession_operator.cache import Cache
+from agentsession_operator.cluster import Cluster, ClusterError, ConflictError, NotFoundError
+from agentsession_operator.model import Key
+from agentsession_operator.pace import INTERVAL, write_delay
+from agentsession_operator.patch import merge_patch
+from agentsession_operator.story import EventText, tell
+
+log = structlog.get_logger(__name__)
+
+
+class StatusWriter:
+    """The only writer of sessions' status. `clock` in seconds since the epoch."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        cache: Cache,
+        clock: Callable[[], float],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._cluster = cluster
+        self._cache = cache
+        self._clock = clock
+        self._new_id = new_id
+        self._last_write: dict[Key, float] = {}
+        self._changed_since: dict[Key, float] = {}
+
+    def forget(self, key: Key) -> None:
+        """The session is gone."""
+        self._last_write.pop(key, None)
+        self._changed_since.pop(key, None)
+
+    async def say(
+        self, key: Key, session: AgentSession, status: AgentSessionStatus
+    ) -> float | None:
+        """Writes the status if it is time; answers in how many seconds it will be."""
+        now = self._clock()
+        since = self._changed_since.setdefault(key, now)
+        delay = write_delay(session.status, status, now, self._last_write.get(key, 0.0), since)
+        if delay:
+            return delay
+        del self._changed_since[key]
+        if delay is None:
+            return None
+        patch = merge_patch(session.status.to_api(), status.to_api())
+        try:
+            body = await self._cluster.patch_status(key, session.metadata.resource_version, patch)
+        except NotFoundError:
+            return None
+        except ConflictError:
+            # The watch brings the newer object, and with it the next look.
+            return INTERVAL
+        self._last_write[key] = now
+        self._cache.put_session(key, AgentSession.from_api(body))
+        for event in tell(session, status):
+            await self._tell(key, session, event)
+        return None
+
+    async def _tell(self, key: Key, session: AgentSession, event: EventText) -> None:
+        name = f"{key.name}.{self._new_id()}"
+        at = datetime.fromtimestamp(self._clock(), UTC)
+        try:
+            await self._cluster.create_event(key, session.metadata.uid, name, event, at)
+        except ClusterError as error:
+            # An Event is a courtesy: the same is in the conditions.
+            log.warning(
+                "event not written", session=str(key), reason=event.reason, error=str(error)
+            )

@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from agentsession_testing.real_claude import model
+
+__all__ = ["model"]

@@ -1,0 +1,184 @@
+"""CRDs that are older or newer than the operator: its whole process against a real API server."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from redis.asyncio import Redis
+
+from agentsession_testing.api_server import ApiServer, running
+from agentsession_testing.operator_worlds import IMAGES
+from agentsession_testing.serving import free_port, until
+from agentsession_testing.valkey import Valkey
+
+CRDS = Path(__file__).resolve().parents[2] / "crds"
+SESSIONS_CRD = "agentsessions.agentsession.dev"
+CRD_PATH = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{SESSIONS_CRD}"
+NAMESPACE = "agents"
+SESSIONS = f"/apis/agentsession.dev/v1alpha1/namespaces/{NAMESPACE}/agentsessions"
+JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
+START_SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    with running(tmp_path_factory.mktemp("api-server")) as server:
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+        server.apply(namespace)
+        yield server
+
+
+def definition(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((CRDS / name).read_text())
+    return loaded
+
+
+def properties(crd: dict[str, Any], *path: str) -> dict[str, Any]:
+    node = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    for name in path:
+        node = node["properties"][name]
+    found: dict[str, Any] = node["properties"]
+    return found
+
+
+async def install(server: ApiServer, sessions: dict[str, Any]) -> None:
+    """Applies both CRDs and waits until they are served as they are."""
+    server.apply(definition("agentsessiontemplates.yaml"))
+    server.apply(copy.deepcopy(sessions))
+
+    async def served() -> bool:
+        conditions = server.get(CRD_PATH).get("status", {}).get("conditions", [])
+        return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+
+    await until(served, "the CRD is established", START_SECONDS)
+
+
+class Operator:
+    """A running operator process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
+        self.process = process
+        self.port = port
+
+    async def readiness(self) -> tuple[int, str]:
+        """Status and text of /readyz; (0, '') before it listens."""
+        assert self.process.returncode is None, "the operator has ended"
+        async with httpx.AsyncClient() as client:
+            try:
+                answer = await client.get(f"http://127.0.0.1:{self.port}/readyz")
+            except httpx.TransportError:
+                return 0, ""
+        return answer.status_code, answer.text
+
+
+@asynccontextmanager
+async def operator(server: ApiServer, valkey: Valkey, folder: Path) -> AsyncIterator[Operator]:
+    port = free_port()
+    settings = {
+        "redis": {"url": valkey.url},
+        "sessionNamespaces": [NAMESPACE],
+        "agentImages": {kind.value: {"image": image.image} for kind, image in IMAGES.items()},
+        "operator": {"port": port, "metricsPort": free_port()},
+    }
+    config = folder / "config.yaml"
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    log = (folder / "operator.log").open("wb")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agentsession_operator"),
+        *("--config", str(config), "--secrets", str(folder)),
+        env={**os.environ, "KUBECONFIG": str(server.kubeconfig)},
+        stdout=log,
+        stderr=log,
+    )
+    try:
+        yield Operator(process, port)
+    except AssertionError as error:
+        text = (folder / "operator.log").read_text(errors="replace")[-4000:]
+        raise AssertionError(f"{error}\n{text}") from error
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.wait(), 20)
+        log.close()
+
+
+def session(name: str, **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "agentsession.dev/v1alpha1",
+        "kind": "AgentSession",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"user": {"id": name}, **spec},
+    }
+
+
+async def test_older_crds_are_named_and_waited_for(
+    api_server: ApiServer, valkey: Valkey, redis_client: Redis, tmp_path: Path
+) -> None:
+    older = definition("agentsessions.yaml")
+    del properties(older, "spec")["operatingMode"]
+    del properties(older, "status", "usage")["costUSD"]
+    await install(api_server, older)
+    async with operator(api_server, valkey, tmp_path) as running_operator:
+
+        async def refuses() -> bool:
+            status, text = await running_operator.readiness()
+            return status == 503 and "AgentSession.spec.operatingMode" in text
+
+        await until(refuses, "the operator names what the CRDs lack", START_SECONDS)
+        _, text = await running_operator.readiness()
+        assert "AgentSession.status.usage.costUSD" in text
+        assert "kubectl apply --server-side -f crds/" in text
+
+        await install(api_server, definition("agentsessions.yaml"))
+
+        async def ready() -> bool:
+            return (await running_operator.readiness())[0] == 200
+
+        await until(ready, "the operator is ready once the CRDs are applied", START_SECONDS)
+
+
+async def test_newer_crds_are_served_and_their_fields_left_alone(
+    api_server: ApiServer, valkey: Valkey, redis_client: Redis, tmp_path: Path
+) -> None:
+    newer = definition("agentsessions.yaml")
+    properties(newer, "spec")["mood"] = {"type": "string"}
+    properties(newer, "status")["mood"] = {"type": "string"}
+    await install(api_server, newer)
+    async with operator(api_server, valkey, tmp_path) as running_operator:
+
+        async def ready() -> bool:
+            return (await running_operator.readiness())[0] == 200
+
+        await until(ready, "the operator is ready", START_SECONDS)
+        api_server.apply(session("newer", prompt="hello", mood="cheerful"))
+        written = api_server.get(f"{SESSIONS}/newer")
+        status = {**written.get("status", {}), "mood": "sunny"}
+        with api_server.client() as client:
+            client.patch(
+                f"{SESSIONS}/newer/status",
+                headers={"content-type": "application/merge-patch+json"},
+                content=json.dumps({"status": {"mood": status["mood"]}}),
+            ).raise_for_status()
+
+        async def started() -> bool:
+            seen = api_server.get(f"{SESSIONS}/newer")
+            jobs = [job["metadata"]["name"] for job in api_server.get(JOBS)["items"]]
+            return "newer-r1" in jobs and seen.get("status", {}).get("runs") == 1
+
+        await until(started, "the session's run has been started", START_SECONDS)
+        seen = api_server.get(f"{SESSIONS}/newer")
+        assert seen["spec"]["mood"] == "cheerful"
+        assert seen["status"]["mood"] == "sunny"
+        assert seen["status"]["jobName"] == "newer-r1"

@@ -1,0 +1,209 @@
+"""A real API server of a test's own: etcd and kube-apiserver from the local cluster's program.
+
+No node runs and no controller: what is created stays as it is. Crashes, older CRDs and refusals can
+be tried without touching the cluster that the other tests share.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from agentsession_testing.serving import free_port
+
+Body = dict[str, Any]
+ADMIN_TOKEN = "admin-of-this-test"
+START_SECONDS = 60.0
+APPLY = "application/apply-patch+yaml"
+
+
+@dataclass
+class ApiServer:
+    """A running API server and its etcd."""
+
+    folder: Path
+    program: str
+    port: int = field(default_factory=free_port)
+    etcd_port: int = field(default_factory=free_port)
+    etcd_peer_port: int = field(default_factory=free_port)
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """A kubeconfig of an administrator."""
+        path = self.folder / "kubeconfig"
+        cluster = {"server": self.url, "insecure-skip-tls-verify": True}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "test",
+            "clusters": [{"name": "test", "cluster": cluster}],
+            "users": [{"name": "test", "user": {"token": ADMIN_TOKEN}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        }
+        path.write_text(json.dumps(config), encoding="utf-8")
+        return path
+
+    def client(self) -> httpx.Client:
+        """An administrator's HTTP client."""
+        headers = {"authorization": f"Bearer {ADMIN_TOKEN}"}
+        return httpx.Client(base_url=self.url, headers=headers, verify=False, timeout=20)  # noqa: S501
+
+    def start(self) -> None:
+        """Starts both and waits until the API server is ready."""
+        self._start_etcd()
+        self._start_api_server()
+        self._wait_ready()
+
+    def stop(self) -> None:
+        """Ends both at once."""
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+        self.processes.clear()
+
+    def _start_etcd(self) -> None:
+        client, peer = (
+            f"http://127.0.0.1:{self.etcd_port}",
+            f"http://127.0.0.1:{self.etcd_peer_port}",
+        )
+        self._run(
+            "etcd",
+            f"--data-dir={self.folder / 'etcd'}",
+            "--unsafe-no-fsync",
+            f"--listen-client-urls={client}",
+            f"--advertise-client-urls={client}",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=default={peer}",
+            "--log-level=error",
+        )
+
+    def _start_api_server(self) -> None:
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        key_file = self.folder / "service-account.key"
+        key_file.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.TraditionalOpenSSL,
+                serialization.NoEncryption(),
+            )
+        )
+        tokens = self.folder / "tokens.csv"
+        tokens.write_text(f"{ADMIN_TOKEN},admin,admin,system:masters\n", encoding="utf-8")
+        self._run(
+            "kube-apiserver",
+            f"--etcd-servers=http://127.0.0.1:{self.etcd_port}",
+            f"--secure-port={self.port}",
+            "--bind-address=127.0.0.1",
+            f"--cert-dir={self.folder / 'certificates'}",
+            f"--token-auth-file={tokens}",
+            "--authorization-mode=RBAC",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-key-file={key_file}",
+            f"--service-account-signing-key-file={key_file}",
+            "--service-cluster-ip-range=10.221.0.0/24",
+            # Made by controllers that do not run here.
+            "--disable-admission-plugins=ServiceAccount",
+        )
+
+    def _run(self, component: str, *arguments: str) -> None:
+        with (self.folder / f"{component}.log").open("wb") as log:
+            self.processes[component] = subprocess.Popen(
+                [self.program, component, *arguments], stdout=log, stderr=log
+            )
+
+    def _wait_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        with self.client() as client:
+            while time.monotonic() < deadline:
+                try:
+                    if client.get("/readyz").status_code == 200:
+                        return
+                except httpx.TransportError:
+                    pass
+                ended = [name for name, process in self.processes.items() if process.poll()]
+                assert not ended, self._logs(ended[0])
+                # There is nothing to wait on before it listens.
+                time.sleep(0.1)
+        raise AssertionError(
+            f"no API server within {START_SECONDS:.0f} s\n{self._logs('kube-apiserver')}"
+        )
+
+    def _logs(self, component: str) -> str:
+        return (self.folder / f"{component}.log").read_text(errors="replace")[-4000:]
+
+    def apply(self, manifest: Body) -> Body:
+        """Server-side apply; answers the object."""
+        with self.client() as client:
+            answer = client.patch(
+                _path(manifest),
+                params={"fieldManager": "test", "force": "true"},
+                headers={"content-type": APPLY},
+                content=json.dumps(manifest),
+            )
+            assert answer.is_success, answer.text
+            body: Body = answer.json()
+            return body
+
+    def put(self, path: str, body: Body) -> Body:
+        """Replaces an object."""
+        with self.client() as client:
+            answer = client.put(path, json=body)
+            assert answer.is_success, answer.text
+            replaced: Body = answer.json()
+            return replaced
+
+    def get(self, path: str) -> Body:
+        """An object or a list."""
+        with self.client() as client:
+            answer = client.get(path)
+            assert answer.is_success, answer.text
+            body: Body = answer.json()
+            return body
+
+
+_PLURALS = {
+    "CustomResourceDefinition": "customresourcedefinitions",
+    "Namespace": "namespaces",
+    "AgentSession": "agentsessions",
+    "AgentSessionTemplate": "agentsessiontemplates",
+}
+
+
+def _path(manifest: Body) -> str:
+    group = manifest["apiVersion"]
+    root = f"/apis/{group}" if "/" in group else f"/api/{group}"
+    namespace = manifest["metadata"].get("namespace")
+    place = f"/namespaces/{namespace}" if namespace else ""
+    return f"{root}{place}/{_PLURALS[manifest['kind']]}/{manifest['metadata']['name']}"
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[ApiServer]:
+    """An API server in a folder of its own; skips where its program is not to be had."""
+    program = os.environ.get("LOCALKUBE_BINARY")
+    if not program:
+        pytest.skip("LOCALKUBE_BINARY is not set: make test sets it where the local cluster is")
+    server = ApiServer(folder, program)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
