@@ -226,9 +226,20 @@ def lost_node(pod: PodView) -> Problem:
     )
 
 
-def pod_trouble(pod: PodView | None) -> Problem | None:
+def waits_for_volume(world: World, pod: PodView | None) -> bool:
+    """Whether the scheduler waits for the claim to be bound, as it does in every first start."""
+    claim = world.children.claim
+    return (
+        pod is not None
+        and claim is not None
+        and claim.phase == "Pending"
+        and "persistentvolumeclaim" in (pod.unschedulable or "").lower()
+    )
+
+
+def pod_trouble(world: World, pod: PodView | None) -> Problem | None:
     """Why a live run's pod does not start."""
-    if pod is None:
+    if pod is None or waits_for_volume(world, pod):
         return None
     if pod.node_lost:
         return lost_node(pod)

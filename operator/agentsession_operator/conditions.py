@@ -14,7 +14,13 @@ from agentsession_core.api import (
     Reason,
 )
 from agentsession_core.mailbox.model import FailureRecord
-from agentsession_operator.assess import Assessment, lost_node, moment, pod_trouble
+from agentsession_operator.assess import (
+    Assessment,
+    lost_node,
+    moment,
+    pod_trouble,
+    waits_for_volume,
+)
 from agentsession_operator.times import backoff_until
 from agentsession_operator.turn_problem import turn_problem
 from agentsession_operator.world import Problem, World
@@ -81,9 +87,11 @@ def _ending(found: Assessment) -> Verdict:
 def _not_ready_yet(world: World, found: Assessment) -> Verdict:
     if found.draining:
         return _ending(found)
-    trouble = world.complaint or pod_trouble(found.pod)
+    trouble = world.complaint or pod_trouble(world, found.pod)
     if trouble:
         return Verdict.no(trouble)
+    if waits_for_volume(world, found.pod):
+        return Verdict(FALSE, Reason.WAITING_FOR_WORKSPACE, "The volume is being made.")
     if found.pod is None or not found.pod.started:
         return Verdict(FALSE, Reason.WAITING_FOR_POD, "The pod is starting.")
     return Verdict(FALSE, Reason.WAITING_FOR_RUNNER, "The runner has not said hello yet.")
@@ -95,7 +103,8 @@ def _why_not_started(world: World, found: Assessment) -> Verdict:
     if found.workspace:
         return Verdict.no(found.workspace)
     if found.may_run:
-        lost = next(filter(None, map(pod_trouble, world.children.pods)), None)
+        troubles = (pod_trouble(world, pod) for pod in world.children.pods)
+        lost = next(filter(None, troubles), None)
         if lost and lost.reason is Reason.NODE_LOST:
             return Verdict.no(lost)
         return Verdict(FALSE, Reason.PREVIOUS_RUN_ENDING, "The previous run's pod is still ending.")

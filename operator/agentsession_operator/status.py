@@ -75,7 +75,7 @@ def _live_phase(world: World, found: Assessment) -> Phase:
     if found.draining:
         return Phase.SUSPENDING
     if not found.connected:
-        return Phase.FAILED if world.complaint or pod_trouble(found.pod) else Phase.STARTING
+        return Phase.FAILED if world.complaint or pod_trouble(world, found.pod) else Phase.STARTING
     return Phase.WORKING if found.work_waits else Phase.IDLE
 
 

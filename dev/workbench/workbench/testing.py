@@ -56,7 +56,10 @@ def run_tests(
     }
     # A path among the arguments is a choice of tests; everything else is an option.
     chosen = any(argument.startswith("tests/") for argument in arguments)
-    folders = [] if chosen else ["tests/integration", "tests/e2e"]
+    # Both mostly wait. The pods' tests share one release: one process runs them all, and first,
+    # since they take longest; the other runs what needs servers of its own.
+    at_once = ["tests/e2e", "tests/integration", "--numprocesses=2", "--dist=loadgroup"]
+    folders = [] if chosen else at_once
     run(
         [sys.executable, "-m", "pytest", *folders, *arguments],
         env=environment,

