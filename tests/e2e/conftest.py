@@ -3,18 +3,10 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from agentsession_testing.cluster import ModelServer, Names, Product
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """They share one release, and some of them upgrade it or stop its node."""
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.xdist_group("pods"))
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,11 +13,11 @@ from pathlib import Path
 from localcluster.images import ImageStore
 from localcluster.settings import load_settings as load_cluster_settings
 from workbench.clusters import Cluster
-from workbench.commands import run
-from workbench.console import Reporter
+from workbench.console import Reporter, WorkbenchError
 from workbench.images import read_images
 from workbench.install import install_release, uninstall_release
 from workbench.settings import ClusterKind, Settings
+from workbench.suites import run_suites
 
 # Short enough for a test to wait for, long enough not to race with the test itself.
 # The model that Claude Code asks for by itself; any price will do.
@@ -54,18 +53,11 @@ def run_tests(
             }
         ),
     }
-    # A path among the arguments is a choice of tests; everything else is an option.
-    chosen = any(argument.startswith("tests/") for argument in arguments)
-    # Both mostly wait. The pods' tests share one release: one process runs them all, and first,
-    # since they take longest; the other runs what needs servers of its own.
-    at_once = ["tests/e2e", "tests/integration", "--numprocesses=2", "--dist=loadgroup"]
-    folders = [] if chosen else at_once
-    run(
-        [sys.executable, "-m", "pytest", *folders, *arguments],
-        env=environment,
-        show=True,
-        next_step=f"the release stays for you to look at: kubectl -n {names.namespace} get pods",
-    )
+    try:
+        run_suites(arguments, environment, settings.clone / ".build" / "integration.log", reporter)
+    except WorkbenchError:
+        reporter.note(f"the release stays: kubectl -n {names.namespace} get pods")
+        raise
     with reporter.step("remove the test release"):
         cluster.kubectl(
             "delete", "agentsessions", "--all", "-n", names.sessions_namespace, "--timeout=60s"
