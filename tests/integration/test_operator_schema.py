@@ -24,8 +24,7 @@ from agentsession_testing.serving import free_port, until
 from agentsession_testing.valkey import Valkey
 
 CRDS = Path(__file__).resolve().parents[2] / "crds"
-SESSIONS_CRD = "agentsessions.agentsession.dev"
-CRD_PATH = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{SESSIONS_CRD}"
+OPENAPI = "/openapi/v3/apis/agentsession.dev/v1alpha1"
 NAMESPACE = "agents"
 SESSIONS = f"/apis/agentsession.dev/v1alpha1/namespaces/{NAMESPACE}/agentsessions"
 JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
@@ -59,10 +58,18 @@ async def install(server: ApiServer, sessions: dict[str, Any]) -> None:
     server.apply(copy.deepcopy(sessions))
 
     async def served() -> bool:
-        conditions = server.get(CRD_PATH).get("status", {}).get("conditions", [])
-        return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+        with server.client() as client:
+            answer = client.get(OPENAPI)
+        if not answer.is_success:
+            return False
+        schemas = answer.json().get("components", {}).get("schemas", {})
+        found = [schema for name, schema in schemas.items() if name.endswith(".AgentSession")]
+        return bool(found) and all(
+            set(found[0]["properties"][part]["properties"]) == set(properties(sessions, part))
+            for part in ("spec", "status")
+        )
 
-    await until(served, "the CRD is established", START_SECONDS)
+    await until(served, "the API server serves the CRD as it is", START_SECONDS)
 
 
 class Operator:
