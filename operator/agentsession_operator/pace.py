@@ -8,12 +8,13 @@ from agentsession_core.api import AgentSessionStatus, Phase
 
 INTERVAL: Final = 1.0
 _TRIFLES: Final = frozenset({"last_activity_time", "suspend_time", "expiration_time"})
-# How long a passing phase has to hold until it is written. A run takes a second from its drain until
+# How long passing phases have to hold until they are written. From nothing to an answer takes less
+# than two seconds where image and volume are there, and a run takes one from its drain until
 # Kubernetes says that its container has ended.
 _IN_PASSING: Final = {
-    Phase.STARTING: 1.0,
-    Phase.PENDING: 1.0,
-    Phase.WORKING: 1.0,
+    Phase.STARTING: 2.0,
+    Phase.PENDING: 2.0,
+    Phase.WORKING: 2.0,
     Phase.SUSPENDING: 3.0,
 }
 

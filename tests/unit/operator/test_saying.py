@@ -96,10 +96,10 @@ def test_an_answer_is_written_at_once_but_not_twice_a_second() -> None:
 def test_a_passing_phase_waits_for_the_next_one() -> None:
     idle = AgentSessionStatus(phase=Phase.IDLE)
     working = AgentSessionStatus(phase=Phase.WORKING)
-    assert write_delay(idle, working, NOW, NOW - 60, NOW) == 1.0
-    assert write_delay(idle, working, NOW, NOW - 60, NOW - 0.75) == 0.25
-    assert write_delay(idle, working, NOW, NOW - 60, NOW - 1) == 0
-    assert write_delay(AgentSessionStatus(), working, NOW, 0, NOW) == 1.0
+    assert write_delay(idle, working, NOW, NOW - 60, NOW) == 2.0
+    assert write_delay(idle, working, NOW, NOW - 60, NOW - 1.75) == 0.25
+    assert write_delay(idle, working, NOW, NOW - 60, NOW - 2) == 0
+    assert write_delay(AgentSessionStatus(), working, NOW, 0, NOW) == 2.0
     assert write_delay(idle, AgentSessionStatus(phase=Phase.SUSPENDING), NOW, 0, NOW - 1) == 2.0
     assert (
         write_delay(AgentSessionStatus(), AgentSessionStatus(phase=Phase.FAILED), NOW, 0, NOW) == 0

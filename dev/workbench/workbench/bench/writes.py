@@ -28,7 +28,7 @@ SLOW_RULE: dict[str, Any] = {
     "steps": [{"say": "Done.", "delay_before_seconds": SLOW_SECONDS}],
 }
 PASSING = (
-    "A passing phase (Starting, Working, Suspending) that lasts more than a second is written (ADR 2): "
+    "A passing phase (Starting, Working, Suspending) that lasts more than 2 to 3 s is written (ADR 2): "
     "the slower the machine, the more writes."
 )
 NOT_COUNTED = (
