@@ -255,7 +255,9 @@ class ModelServer:
     """The scripted model server's records and failures."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=60)
+        # A new connection each time: the server closes idle ones, sometimes just as one is used again.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self._http = httpx.Client(base_url=url, timeout=60, limits=limits)
 
     def close(self) -> None:
         self._http.close()
