@@ -25,8 +25,7 @@ class Refusals:
     def add(self, key: Key, action: object, error: RefusedError, now: float) -> Refusal:
         """Remembers that an action was refused."""
         _, count = self._known.get(key, (None, 0))
-        delay = min(self._limits.backoff_base * 2.0 ** min(count, 30), self._limits.backoff_limit)
-        refusal = Refusal(_problem(action, error), now + delay)
+        refusal = Refusal(_problem(action, error), now + self._limits.backoff(count + 1))
         self._known[key] = (refusal, count + 1)
         return refusal
 

@@ -21,8 +21,7 @@ def backoff_until(world: World) -> float:
     failure = world.mailbox.failure
     if failure is None:
         return refused
-    delay = world.limits.backoff_base * 2.0 ** min(failure.count - 1, 30)
-    return max(refused, failure.at + min(delay, world.limits.backoff_limit))
+    return max(refused, failure.at + world.limits.backoff(failure.count))
 
 
 def expiration(world: World, found: Assessment) -> float | None:

@@ -21,6 +21,10 @@ class Limits:
     hello_timeout: float
     turn_overrun: float = 30.0
 
+    def backoff(self, failures: int) -> float:
+        """How long to wait after so many failures in a row, at least one."""
+        return min(self.backoff_base * 2.0 ** min(failures - 1, 30), self.backoff_limit)
+
 
 @dataclass(frozen=True)
 class Problem:

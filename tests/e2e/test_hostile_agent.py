@@ -104,11 +104,7 @@ def routes_refuse(agent: Agent, neighbour: Agent) -> None:
         neighbour.name,
         prompt="run: python3 -I tour.py turn turn.json && sleep 15; echo undisturbed",
     )
-    working = neighbour.product.wait(
-        neighbour.name,
-        "a running turn",
-        lambda seen: any(c["reason"] == "TurnRunning" for c in seen["status"]["conditions"]),
-    )
+    working = neighbour.product.wait_reason(neighbour.name, "Active", "TurnRunning")
     pod = working["status"]["podName"]
     # The file appears once the neighbour's agent has asked for its turn.
     wait_for_it = "until test -s turn.json; do sleep 0.1; done; cat turn.json"

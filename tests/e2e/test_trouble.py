@@ -6,20 +6,10 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from agentsession_testing.cluster import ModelServer, Product, condition, phase_of, reply_of
 
 NewName = Callable[[str], str]
-
-
-def template(product: Product, name: str, **spec: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "agentsession.dev/v1alpha1",
-        "kind": "AgentSessionTemplate",
-        "metadata": {"name": name, "namespace": product.names.sessions_namespace},
-        "spec": spec,
-    }
 
 
 @contextmanager
@@ -39,7 +29,7 @@ def test_missing_template(product: Product, new_name: NewName) -> None:
     assert product.jobs(name) == []
     product.wait_event(name, "TemplateNotFound")
     with deleted_afterwards(product, "agentsessiontemplate", name):
-        product.apply(template(product, name, agent={"model": "claude-opus-5-5"}))
+        product.apply(product.template(name, agent={"model": "claude-opus-5-5"}))
         answered = product.answer(body)
         assert answered["status"]["effective"]["model"] == "claude-opus-5-5"
         assert condition(answered, "Accepted")["status"] == "True"
@@ -48,14 +38,14 @@ def test_missing_template(product: Product, new_name: NewName) -> None:
 def test_missing_image(product: Product, new_name: NewName) -> None:
     name = new_name("image")
     with deleted_afterwards(product, "agentsessiontemplate", name):
-        broken = template(product, name, image="localhost/no-such-image:1")
+        broken = product.template(name, image="localhost/no-such-image:1")
         product.apply(broken)
         body = product.apply(product.manifest(name, prompt="hello", templateRef={"name": name}))
         failed = product.wait_reason(name, "Ready", "ImagePullFailed")
         assert "no-such-image" in condition(failed, "Ready")["message"]
         assert phase_of(failed) == "Failed"
         product.wait_event(name, "ImagePullFailed")
-        product.apply(template(product, name, agent={"type": "claude-code"}) | {"spec": {}})
+        product.apply(product.template(name, agent={"type": "claude-code"}) | {"spec": {}})
         answered = product.answer(body)
         assert reply_of(answered)
         assert condition(answered, "Ready")["reason"] == "RunnerConnected"
@@ -107,7 +97,7 @@ def test_wrong_key_of_a_template_and_its_mending(product: Product, new_name: New
         deleted_afterwards(product, "agentsessiontemplate", name),
     ):
         product.apply(secret)
-        product.apply(template(product, name, credentials={"secretRef": {"name": name}}))
+        product.apply(product.template(name, credentials={"secretRef": {"name": name}}))
         product.apply(product.manifest(name, prompt="hello", templateRef={"name": name}))
         failed = product.wait_reason(name, "Degraded", "ModelAuthenticationFailed", seconds=30)
         assert failed["status"]["lastTurn"]["outcome"] == "ModelError"

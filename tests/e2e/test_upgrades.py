@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agentsession_testing.cluster import Body, ModelServer, Product, condition, reply_of
+from agentsession_testing.cluster import ModelServer, Product, condition, reply_of
 
 NewName = Callable[[str], str]
 CHART = Path(__file__).resolve().parents[2] / "charts" / "agentsession"
@@ -20,14 +20,6 @@ MODEL = "claude-opus-5-5"
 def agent_image(product: Product, job: str) -> str:
     path = "jsonpath={.spec.template.spec.containers[0].image}"
     return product.kubectl("get", "job", job, "-o", path)
-
-
-def wait_working(product: Product, name: str) -> Body:
-    return product.wait(
-        name,
-        "a running turn",
-        lambda seen: condition(seen, "Active").get("reason") == "TurnRunning",
-    )
 
 
 class TestTemplate:
@@ -59,7 +51,7 @@ class TestTemplate:
                 name, prompt="run: sleep 6; echo first-done", templateRef={"name": name}
             )
             body = product.apply(manifest)
-            wait_working(product, name)
+            product.wait_reason(name, "Active", "TurnRunning")
             product.apply(product.template(name, agent={"model": MODEL}))
             behind = product.patch(name, prompt="run: echo second-done")
             first = product.answer(body)
@@ -139,7 +131,7 @@ def test_helm_upgrade_to_a_new_agent_image(
     before = product.answer(product.apply(product.manifest(idle, prompt="hello")))
     old = agent_image(product, f"{idle}-r1")
     body = product.apply(product.manifest(working, prompt="run: sleep 25; echo survived-it"))
-    wait_working(product, working)
+    product.wait_reason(working, "Active", "TurnRunning")
     behind = product.patch(working, prompt="run: echo and-this-too")
     upgraded(f"images.agent.tag={tag}")
 

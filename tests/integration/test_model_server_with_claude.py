@@ -35,17 +35,6 @@ STREAMS = ("--input-format=stream-json", "--output-format=stream-json")
 KEPT_FLAGS = (*FLAGS, *STREAMS, "--verbose", "--include-partial-messages")
 
 
-@pytest.fixture(scope="session")
-def claude_binary() -> Path:
-    named = os.environ.get("CLAUDE_BINARY")
-    if named is None:
-        pytest.skip("CLAUDE_BINARY is not set: it names the Claude Code binary to test with")
-    binary = Path(named)
-    if not binary.is_file():
-        pytest.fail(f"CLAUDE_BINARY names {named}, which is no file")
-    return binary
-
-
 @dataclass(frozen=True)
 class Agent:
     """How the CLI is run: which binary, in which workspace, against which server."""
