@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,8 @@ import pytest
 from agentsession_core.wire import DrainOrder
 from agentsession_testing.runner_gateway import running_gateway, turn
 from agentsession_testing.runner_process import Volume, fake_cli, make_volume, running_runner
+from agentsession_testing.serving import until_true
 
-DEADLINE_SECONDS = 20.0
 # Growing pauses from 0.1 s: stream, result and events of a turn together try less than this.
 TRIES_IN_AWAY_TIME = 40
 AWAY_SECONDS = 3.0
@@ -28,14 +27,6 @@ def cli(tmp_path: Path) -> Path:
     return fake_cli(tmp_path)
 
 
-async def until(condition: Callable[[], object], what: str) -> None:
-    loop = asyncio.get_running_loop()
-    end = loop.time() + DEADLINE_SECONDS
-    while not condition():
-        assert loop.time() < end, f"waited {DEADLINE_SECONDS} s for {what}"
-        await asyncio.sleep(0.01)
-
-
 async def test_a_gateway_lost_in_a_turn_gets_the_result_when_it_is_back(
     volume: Volume, cli: Path
 ) -> None:
@@ -43,10 +34,12 @@ async def test_a_gateway_lost_in_a_turn_gets_the_result_when_it_is_back(
     async with running_gateway() as gateway, running_runner(gateway, volume, cli) as runner:
         await gateway.ready()
         gateway.order(order, standing=True)
-        await until((volume.root / "started").exists, "the turn's work")
+        await until_true((volume.root / "started").exists, "the turn's work")
         await gateway.go_away()
         (volume.root / "open").touch()
-        await until(lambda: "the result of turn t1 was not taken" in runner.said, "a lost result")
+        await until_true(
+            lambda: "the result of turn t1 was not taken" in runner.said, "a lost result"
+        )
         await gateway.come_back()
         result = await gateway.result_of("t1")
         await gateway.ready()
@@ -67,11 +60,11 @@ async def test_a_turn_whose_model_calls_met_no_gateway_goes_on_when_it_is_back(
     async with running_gateway() as gateway, running_runner(gateway, volume, cli) as runner:
         await gateway.ready()
         gateway.order(turn("t1", "cut work"), standing=True)
-        await until((volume.root / "started").exists, "the turn's work")
+        await until_true((volume.root / "started").exists, "the turn's work")
         await gateway.go_away()
-        await until(lambda: "connecting again" in runner.said, "a try without a gateway")
+        await until_true(lambda: "connecting again" in runner.said, "a try without a gateway")
         (volume.root / "open").touch()
-        await until(lambda: "it goes on when the gateway is back" in runner.said, "the loss")
+        await until_true(lambda: "it goes on when the gateway is back" in runner.said, "the loss")
         await gateway.come_back()
         result = await gateway.result_of("t1")
     assert result.outcome == "Succeeded"
@@ -97,11 +90,11 @@ async def test_a_turn_that_waits_for_the_gateway_ends_with_its_time(
     async with running_gateway() as gateway, running_runner(gateway, volume, cli) as runner:
         await gateway.ready()
         gateway.order(turn("t1", "cut work", remaining_seconds=4.0))
-        await until((volume.root / "started").exists, "the turn's work")
+        await until_true((volume.root / "started").exists, "the turn's work")
         await gateway.go_away()
-        await until(lambda: "connecting again" in runner.said, "a try without a gateway")
+        await until_true(lambda: "connecting again" in runner.said, "a try without a gateway")
         (volume.root / "open").touch()
-        await until(lambda: "turn t1 ended ModelError" in runner.said, "the turn's end")
+        await until_true(lambda: "turn t1 ended ModelError" in runner.said, "the turn's end")
         await gateway.come_back()
         result = await gateway.result_of("t1")
     assert result.error is not None
@@ -114,7 +107,7 @@ async def test_a_gateway_lost_between_turns_is_found_again(volume: Volume, cli: 
         gateway.order(turn("t1", "one"))
         await gateway.result_of("t1")
         await gateway.go_away()
-        await until(lambda: "connecting again" in runner.said, "a try without a gateway")
+        await until_true(lambda: "connecting again" in runner.said, "a try without a gateway")
         await gateway.come_back()
         await gateway.ready()
         gateway.order(turn("t2", "two"))
@@ -127,7 +120,7 @@ async def test_a_gateway_that_is_late_for_hello_is_waited_for(volume: Volume, cl
     async with running_gateway() as gateway:
         await gateway.go_away()
         async with running_runner(gateway, volume, cli) as runner:
-            await until(lambda: runner.said.count("trying again") >= 3, "tries of hello")
+            await until_true(lambda: runner.said.count("trying again") >= 3, "tries of hello")
             await gateway.come_back()
             await gateway.ready()
             gateway.order(turn("t1", "hi"))
@@ -139,12 +132,14 @@ async def test_a_broken_gateway_is_not_asked_without_pause(volume: Volume, cli: 
     async with running_gateway() as gateway, running_runner(gateway, volume, cli) as runner:
         await gateway.ready()
         gateway.order(turn("t1", "gated"), standing=True)
-        await until((volume.root / "started").exists, "the turn's work")
+        await until_true((volume.root / "started").exists, "the turn's work")
         before = gateway.accepted
         gateway.is_broken = True
         gateway.close()
         (volume.root / "open").touch()
-        await until(lambda: "the result of turn t1 was not taken" in runner.said, "a lost result")
+        await until_true(
+            lambda: "the result of turn t1 was not taken" in runner.said, "a lost result"
+        )
         await asyncio.sleep(AWAY_SECONDS)
         assert gateway.accepted - before < TRIES_IN_AWAY_TIME, gateway.log
         gateway.is_broken = False
@@ -157,7 +152,7 @@ async def test_a_stream_that_gives_a_turn_and_ends_is_not_opened_without_pause(
     async with running_gateway() as gateway, running_runner(gateway, volume, cli):
         await gateway.ready()
         gateway.order(turn("t1", "gated"), standing=True)
-        await until((volume.root / "started").exists, "the turn's work")
+        await until_true((volume.root / "started").exists, "the turn's work")
         before = gateway.accepted
         loop = asyncio.get_running_loop()
         end = loop.time() + AWAY_SECONDS
@@ -175,7 +170,7 @@ async def test_told_to_end_while_the_gateway_is_away_it_ends(volume: Volume, cli
         gateway.order(turn("t1", "one"))
         await gateway.result_of("t1")
         await gateway.go_away()
-        await until(lambda: "connecting again" in runner.said, "a try without a gateway")
+        await until_true(lambda: "connecting again" in runner.said, "a try without a gateway")
         runner.terminate()
         assert await runner.exit_code() == 0, runner.said
 
@@ -185,10 +180,10 @@ async def test_an_undelivered_result_is_left_to_the_next_run(volume: Volume, cli
         async with running_runner(gateway, volume, cli) as runner:
             await gateway.ready()
             gateway.order(turn("t1", "gated"))
-            await until((volume.root / "started").exists, "the turn's work")
+            await until_true((volume.root / "started").exists, "the turn's work")
             await gateway.go_away()
             (volume.root / "open").touch()
-            await until(lambda: "was not taken" in runner.said, "a lost result")
+            await until_true(lambda: "was not taken" in runner.said, "a lost result")
             runner.terminate()
             assert await runner.exit_code() == 0, runner.said
         assert gateway.results == []

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,8 +22,7 @@ from agentsession_testing.runner_process import (
     make_volume,
     running_runner,
 )
-
-DEADLINE_SECONDS = 20.0
+from agentsession_testing.serving import until_true
 
 
 @pytest.fixture
@@ -35,14 +33,6 @@ def volume(tmp_path: Path) -> Volume:
 @pytest.fixture
 def cli(tmp_path: Path) -> Path:
     return fake_cli(tmp_path)
-
-
-async def until(condition: Callable[[], object], what: str) -> None:
-    loop = asyncio.get_running_loop()
-    end = loop.time() + DEADLINE_SECONDS
-    while not condition():
-        assert loop.time() < end, f"waited {DEADLINE_SECONDS} s for {what}"
-        await asyncio.sleep(0.01)
 
 
 async def drain(gateway: object, runner: RunnerProcess) -> None:
@@ -283,7 +273,7 @@ async def test_a_deaf_cli_is_killed_with_everything_below_it(volume: Volume, cli
         gateway.order(turn("t1", "deaf", remaining_seconds=2.0))
         late = await gateway.result_of("t1")
         child = int((volume.root / "deaf-child").read_text())
-        await until(lambda: not is_alive(child), "the death of the CLI's child")
+        await until_true(lambda: not is_alive(child), "the death of the CLI's child")
         gateway.order(turn("t2", "on"))
         after = await gateway.result_of("t2")
         await drain(gateway, runner)
@@ -297,7 +287,7 @@ async def test_a_cli_that_closes_its_stdout_is_ended(volume: Volume, cli: Path) 
         gateway.order(turn("t1", "closed"))
         mute = await gateway.result_of("t1")
         child = int((volume.root / "closed-child").read_text())
-        await until(lambda: not is_alive(child), "the death of the CLI's child")
+        await until_true(lambda: not is_alive(child), "the death of the CLI's child")
         gateway.order(turn("t2", "on"))
         after = await gateway.result_of("t2")
     assert (mute.outcome, mute.text) == ("Failed", "my last words")
@@ -363,7 +353,7 @@ async def test_sigterm_ends_at_once_without_a_result(volume: Volume, cli: Path) 
         child = int((volume.root / "deaf-child").read_text())
         runner.terminate()
         assert await runner.exit_code() == 0
-        await until(lambda: not is_alive(child), "the death of the CLI's child")
+        await until_true(lambda: not is_alive(child), "the death of the CLI's child")
     assert gateway.results == []
     assert gateway.byes == 0
 
@@ -402,7 +392,7 @@ async def test_a_refused_result_is_dropped(volume: Volume, cli: Path) -> None:
         gateway.answers["result"] = deque([Answer(409, b'{"detail": "stale_run"}')])
         gateway.order(turn("t1", "one"))
         gateway.order(turn("t1", "one"))
-        await until(lambda: "refused with status 409: stale_run" in runner.said, "the refusal")
+        await until_true(lambda: "refused with status 409: stale_run" in runner.said, "the refusal")
         gateway.order(turn("t2", "two"))
         await gateway.result_of("t2")
     assert [name for name, _ in gateway.results] == ["t2"]
@@ -513,7 +503,7 @@ async def test_one_runner_at_a_time_uses_a_volume(volume: Volume, cli: Path) -> 
     ):
         await first_gateway.ready()
         async with running_runner(second_gateway, volume, cli) as second:
-            await until(lambda: "waiting for" in second.said, "the second to wait")
+            await until_true(lambda: "waiting for" in second.said, "the second to wait")
             assert len(second_gateway.hellos) == 1
             assert second_gateway.streams == []
             first.kill()
@@ -571,9 +561,9 @@ async def test_as_process_one_it_collects_orphans_and_hears_sigterm(
         (process_one,) = children(runner.process.pid)
         gateway.order(turn("t1", "orphan"))
         assert (await gateway.result_of("t1")).text == "1: orphan"
-        await until((volume.root / "orphan-done").exists, "the orphan's end")
+        await until_true((volume.root / "orphan-done").exists, "the orphan's end")
         # The CLI itself is the one child that is left.
-        await until(lambda: len(children(process_one)) == 1, "the orphan to be collected")
+        await until_true(lambda: len(children(process_one)) == 1, "the orphan to be collected")
         gateway.order(turn("t2", "die"))
         assert "exit code 7" in str((await gateway.result_of("t2")).error)
         os.kill(process_one, signal.SIGTERM)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ from agentsession_dev.model_server.server import serve_in_thread
 from agentsession_testing.claude_cli import AGENT_UID, as_agent
 from agentsession_testing.runner_gateway import RunnerGateway, running_gateway, turn, welcome
 from agentsession_testing.runner_process import RunnerProcess, Volume, running_runner
+from agentsession_testing.serving import until_true
 
 DEADLINE_SECONDS = 60.0
 RULES: dict[str, Any] = {
@@ -111,11 +111,7 @@ def small_disk(volume: Volume, megabytes: int, then: str = "true") -> tuple[str,
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
-    loop = asyncio.get_running_loop()
-    end = loop.time() + DEADLINE_SECONDS
-    while not condition():
-        assert loop.time() < end, f"waited {DEADLINE_SECONDS} s for {what}"
-        await asyncio.sleep(0.01)
+    await until_true(condition, what, DEADLINE_SECONDS)
 
 
 async def last_body(model: str) -> str:

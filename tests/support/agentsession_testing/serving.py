@@ -13,6 +13,11 @@ import httpx
 import uvicorn
 
 
+async def until_true(condition: Callable[[], object], what: str, seconds: float = 20.0) -> None:
+    """As `until`, for anything that is true or not: paths that exist, lists that fill."""
+    await until(lambda: bool(condition()), what, seconds)
+
+
 async def until(
     condition: Callable[[], bool | Awaitable[bool]], what: str, seconds: float = 10
 ) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import functools
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from agentsession_runner.processes import (
     parse_stat,
     read_process,
 )
+from agentsession_testing.serving import until_true
 
 DEADLINE_SECONDS = 20.0
 # A shell that ignores SIGTERM, above a child in a session of its own that does as well.
@@ -61,14 +61,6 @@ class Child:
         )
 
 
-async def until(condition: Callable[[], object], what: str) -> None:
-    loop = asyncio.get_running_loop()
-    end = loop.time() + DEADLINE_SECONDS
-    while not condition():
-        assert loop.time() < end, f"waited {DEADLINE_SECONDS} s for {what}"
-        await asyncio.sleep(0.01)
-
-
 async def test_output_and_exit_code(tmp_path: Path) -> None:
     child = Child(tmp_path)
     process = await child.start(ProcessTable(), "sh", "-c", "pwd; cat; echo bad >&2; exit 3")
@@ -90,13 +82,13 @@ async def test_the_end_does_not_wait_for_a_grandchild_that_holds_the_pipes(tmp_p
     assert child.codes == [0]
     await process.end()
     grandchild = int(child.out)
-    await until(lambda: read_process(grandchild) is None, "the grandchild's end")
+    await until_true(lambda: read_process(grandchild) is None, "the grandchild's end")
 
 
 async def test_a_deaf_tree_is_killed(tmp_path: Path) -> None:
     child = Child(tmp_path)
     process = await child.start(ProcessTable(), sys.executable, "-c", DEAF)
-    await until(lambda: child.out.endswith(b"\n"), "the grandchild's id")
+    await until_true(lambda: child.out.endswith(b"\n"), "the grandchild's id")
     await process.end(grace_seconds=0.2)
     assert child.codes == [-9]
     grandchild = int(child.out)
@@ -109,7 +101,7 @@ async def test_a_deaf_tree_is_killed(tmp_path: Path) -> None:
         # Only a PID 1 that collects its orphans makes it vanish.
         return stat.rpartition(")")[2].split()[0] == "Z"
 
-    await until(gone, "the grandchild's end")
+    await until_true(gone, "the grandchild's end")
 
 
 async def test_orphans_are_collected_and_own_children_left_to_asyncio(tmp_path: Path) -> None:
@@ -125,7 +117,7 @@ async def test_orphans_are_collected_and_own_children_left_to_asyncio(tmp_path: 
         assert await process.wait(DEADLINE_SECONDS)
         codes += child.codes
         await process.end()
-    await until(lambda: read_process(orphan) is None, "the orphan to be collected")
+    await until_true(lambda: read_process(orphan) is None, "the orphan to be collected")
     assert codes == [0, 5, 7]
 
 
