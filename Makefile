@@ -77,9 +77,10 @@ bench: install ## Figures beside a plain Job; fewer rounds: make bench ROUNDS=3
 	@$(WORKBENCH) bench $(ARGS)
 
 .PHONY: crds
-crds: env ## Generate the CRDs and their reference from the models
+crds: env ## Generate the CRDs and the references of API and Redis from the models
 	@$(PYTHON) -m agentsession_core.crd.generate crds charts/agentsession/crds
 	@$(PYTHON) -m agentsession_core.crd.reference docs/api.md
+	@$(PYTHON) -m agentsession_core.mailbox.reference docs/contract.md
 
 .PHONY: format
 format: env ## Format the code and mend what the linter can

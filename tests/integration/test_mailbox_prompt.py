@@ -8,8 +8,9 @@ from redis.asyncio import Redis
 from agentsession_core.api import LaunchType, TurnOutcome
 from agentsession_core.mailbox import keys
 from agentsession_core.mailbox.keys import MailboxKeys
+from agentsession_core.mailbox.messages import INCOMING_BYTES, INCOMING_MESSAGES
 from agentsession_core.mailbox.model import PromptAdmission, ResultRecord, RunAnswer
-from agentsession_core.mailbox.store import INCOMING_BYTES, INCOMING_MESSAGES, MailboxStore
+from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.valkey import entries
 
 BOX, UID, RUN, POD = "42", "uid-a", "uid-a/1", "pod-uid-1"

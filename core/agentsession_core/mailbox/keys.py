@@ -69,8 +69,16 @@ class MailboxKeys:
     def usage(self) -> str:
         return self._key("usage")
 
+    @property
+    def notices(self) -> str:
+        return self._key("notices")
+
+    def seen(self, source: str, message: str) -> str:
+        """Says that this message of this source came in; goes by itself after 48 hours."""
+        return self._key(f"seen:{source}:{message}")
+
     def all(self) -> list[str]:
-        """Every key that goes with the mailbox."""
+        """Every key that goes with the mailbox; what was `seen` stays for its 48 hours."""
         return [
             self.incoming,
             self.events,
@@ -82,6 +90,7 @@ class MailboxKeys:
             self.last,
             self.prompt,
             self.usage,
+            self.notices,
             self.outgoing,
         ]
 

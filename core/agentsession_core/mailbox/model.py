@@ -48,6 +48,7 @@ class TurnRecord:
     started_at: float
     deadline: float
     messages: int = 1
+    cancelled_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,48 @@ class PromptAdmission(StrEnum):
     KNOWN = "known"
     OUTDATED = "outdated"
     FULL = "full"
+
+
+class Admission(StrEnum):
+    """What became of a person's message: beyond a limit (100 messages, 1 MiB) it was not taken."""
+
+    NEW = "new"
+    KNOWN = "known"
+    TOO_MANY = "too_many"
+    TOO_LARGE = "too_large"
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the message is not in the mailbox: its sender has to be told so."""
+        return self in (Admission.TOO_MANY, Admission.TOO_LARGE)
+
+
+@dataclass(frozen=True)
+class IngestAnswer:
+    """`conversation` is the message's; `reopened`: the mailbox was closed, its workspace is gone.
+
+    A message that is known gets the answer of its first time.
+    """
+
+    admission: Admission
+    conversation: int
+    reopened: bool
+
+
+class CancelAnswer(StrEnum):
+    """`OTHER_TURN`: the named turn is over and another runs, which goes on."""
+
+    CANCELLED = "cancelled"
+    OTHER_TURN = "other_turn"
+    NO_TURN = "no_turn"
+
+
+@dataclass(frozen=True)
+class Cancellation:
+    """What became of the wish to end a turn; `turn` is the one that runs."""
+
+    answer: CancelAnswer
+    turn: str | None
 
 
 class RunAnswer(StrEnum):

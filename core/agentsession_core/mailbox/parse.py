@@ -111,6 +111,7 @@ def _turn_record(turn: dict[str, str]) -> TurnRecord | None:
         started_at=float(turn["started_at"]),
         deadline=float(turn["deadline"]),
         messages=len(json.loads(turn["ids"])),
+        cancelled_at=_number(turn.get("cancelled_at")),
     )
 
 

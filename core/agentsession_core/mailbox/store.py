@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from importlib.resources import files
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Final
-
-from redis.asyncio import Redis
-from redis.commands.core import AsyncScript
 
 from agentsession_core.api.values import LaunchType
 from agentsession_core.mailbox import keys
 from agentsession_core.mailbox.keys import MailboxKeys
+from agentsession_core.mailbox.messages import Messages
 from agentsession_core.mailbox.model import (
     CommitAnswer,
     HelloAnswer,
     MailboxState,
-    PromptAdmission,
     ResultRecord,
     RunAnswer,
     RunCheck,
@@ -32,78 +28,17 @@ from agentsession_core.mailbox.parse import (
     read_text,
 )
 
-INCOMING_MESSAGES: Final = 100
-INCOMING_BYTES: Final = 1024 * 1024
 TURN_MESSAGES: Final = 100
 EVENTS_KEPT: Final = 1000
 DAILY_USAGE_SECONDS: Final = 40 * 86_400
-_SCRIPTS: Final = (
-    "ingest_prompt",
-    "begin_run",
-    "hello",
-    "check_run",
-    "begin_turn",
-    "commit_result",
-    "drain",
-    "keep_run",
-    "bye",
-    "close_mailbox",
-    "reopen_mailbox",
-    "purge",
-    "state",
-    "model_status",
-    "run_failed",
-    "end_run",
-    "remember_conversation",
-)
 
 
-class MailboxStore:
+class MailboxStore(Messages):
     """Every transition of a mailbox, each one Lua script. Raises redis.RedisError."""
-
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
-        folder = files("agentsession_core.mailbox") / "scripts"
-        self._scripts: dict[str, AsyncScript] = {
-            name: redis.register_script((folder / f"{name}.lua").read_text(encoding="utf-8"))
-            for name in _SCRIPTS
-        }
-
-    async def _run(self, name: str, keys: Sequence[str], args: Iterable[object]) -> list[str]:
-        answer = await self._scripts[name](keys=keys, args=[str(arg) for arg in args])
-        return [read_text(part) for part in answer]
 
     async def ping(self) -> None:
         """Raises redis.RedisError when Redis cannot be used."""
         await self._redis.ping()
-
-    async def ingest_prompt(
-        self,
-        mailbox: str,
-        *,
-        uid: str,
-        generation: int,
-        sha256: str,
-        text: str,
-        known_sha256: str | None,
-    ) -> PromptAdmission:
-        """Takes `spec.prompt` as a message iff it is new (DESIGN §5.1)."""
-        k = MailboxKeys(mailbox)
-        answer = await self._run(
-            "ingest_prompt",
-            [k.incoming, k.prompt, k.state],
-            [
-                mailbox,
-                uid,
-                generation,
-                sha256,
-                text,
-                known_sha256 or "",
-                INCOMING_MESSAGES,
-                INCOMING_BYTES,
-            ],
-        )
-        return PromptAdmission(answer[0])
 
     async def begin_run(
         self, mailbox: str, *, run: str, expected: str, session_uid: str, launch: LaunchType
@@ -244,10 +179,14 @@ class MailboxStore:
         await self._run("reopen_mailbox", [MailboxKeys(mailbox).state], [session_uid])
 
     async def purge(self, mailbox: str, *, session_uid: str) -> bool:
-        """Deletes the mailbox of a deleted session; False if a newer session has taken it."""
+        """Deletes the mailbox of a deleted session; False if a newer session has taken it.
+
+        What came in after it was closed stays: it waits for a new session.
+        """
         k = MailboxKeys(mailbox)
-        every = [k.state, *(key for key in k.all() if key != k.state)]
-        return (await self._run("purge", every, [mailbox, session_uid]))[0] == "purged"
+        first = [k.state, k.incoming]
+        every = [*first, *(key for key in k.all() if key not in first)]
+        return (await self._run("purge", every, [mailbox, session_uid]))[0] != "taken"
 
     async def state(self, mailbox: str) -> MailboxState:
         """One consistent look at the mailbox."""

@@ -14,6 +14,7 @@ from agentsession_core.crd.definitions import session_definition, template_defin
 from agentsession_core.crd.generate import documents
 from agentsession_core.crd.reference import reference
 from agentsession_core.crd.schema import structural_schema
+from agentsession_core.mailbox.reference import contract
 
 ROOT = Path(__file__).parents[3]
 
@@ -88,6 +89,11 @@ def test_a_union_that_kubernetes_cannot_express_is_refused() -> None:
 def test_reference_is_generated_from_the_models() -> None:
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     assert page == reference(), "run `make crds`"
+
+
+def test_contract_of_redis_is_generated_from_the_models() -> None:
+    page = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
+    assert page == contract(), "run `make crds`"
 
 
 def test_generated_yaml_is_the_definition() -> None:

@@ -5,4 +5,5 @@ local owner = redis.call('HGET', KEYS[1], 'session')
 if owner and owner ~= ARGV[1] then return {'closed'} end
 if redis.call('EXISTS', KEYS[3]) == 1 or redis.call('XLEN', KEYS[2]) > 0 then return {'busy'} end
 redis.call('HSET', KEYS[1], 'state', 'closed', 'session', ARGV[1])
+redis.call('HDEL', KEYS[1], 'reopened')
 return {'closed'}

@@ -16,7 +16,7 @@ for _, id in ipairs(ids) do
     local entry, own = found[1][2], id
     for i = 1, #entry, 2 do
       if entry[i] == 'id' then own = entry[i + 1] end
-      if entry[i] == 'text' then bytes = bytes + #entry[i + 1] end
+      if entry[i] == 'text' or entry[i] == 'files' then bytes = bytes + #entry[i + 1] end
     end
     message_ids[#message_ids + 1] = own
   end

@@ -18,8 +18,9 @@ end
 if known[1] == uid and generation <= tonumber(known[2]) then
   return {'outdated', ''}
 end
+-- Two more for the empty list of files, which counts as in every message.
 local bytes = tonumber(redis.call('HGET', state, 'incoming_bytes') or '0')
-if redis.call('XLEN', incoming) >= tonumber(ARGV[7]) or bytes + #text > tonumber(ARGV[8]) then
+if redis.call('XLEN', incoming) >= tonumber(ARGV[7]) or bytes + #text + 2 > tonumber(ARGV[8]) then
   return {'full', ''}
 end
 local now = redis.call('TIME')
@@ -27,7 +28,8 @@ local at = now[1] .. '.' .. string.format('%06d', now[2])
 local id = uid .. '.' .. ARGV[3]
 redis.call('HSET', prompt, 'uid', uid, 'generation', generation, 'sha256', sha)
 redis.call('HSET', state, 'state', 'open', 'session', uid)
-redis.call('HINCRBY', state, 'incoming_bytes', #text)
+redis.call('HDEL', state, 'reopened')
+redis.call('HINCRBY', state, 'incoming_bytes', #text + 2)
 local conversation = redis.call('HGET', state, 'conversation') or '1'
 redis.call('XADD', incoming, '*', 'id', id, 'source', 'prompt', 'chat', '',
   'conversation', conversation, 'text', text, 'files', '[]', 'at', at)

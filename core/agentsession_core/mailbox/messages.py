@@ -1,0 +1,118 @@
+"""What goes into a mailbox and what is said to its people, as typed calls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from agentsession_core.mailbox.contract import NewMessage, Source
+from agentsession_core.mailbox.keys import MailboxKeys
+from agentsession_core.mailbox.model import (
+    Admission,
+    CancelAnswer,
+    Cancellation,
+    IngestAnswer,
+    PromptAdmission,
+)
+from agentsession_core.mailbox.scripted import Scripted
+
+INCOMING_MESSAGES: Final = 100
+INCOMING_BYTES: Final = 1024 * 1024
+SEEN_SECONDS: Final = 48 * 3600
+# Ids of notices that were given: far more than a mailbox has within the time that one may come again.
+NOTICES_KEPT: Final = 1000
+
+
+class Messages(Scripted):
+    """The transitions that begin outside of the cluster's own runs. Raises redis.RedisError."""
+
+    async def ingest(
+        self, mailbox: str, message: NewMessage, *, new_conversation: bool = False
+    ) -> IngestAnswer:
+        """Takes a person's message, once per source and id within 48 hours.
+
+        `new_conversation` (`/new`) raises the mailbox's number first; without text or files nothing
+        else happens. A closed mailbox is opened again: `reopened` says that the workspace of before
+        is gone, and that whoever sends the message has to make a session.
+        """
+        k = MailboxKeys(mailbox)
+        answer = await self._run(
+            "ingest",
+            [k.incoming, k.state, k.seen(message.source, message.id)],
+            [
+                mailbox,
+                message.source,
+                message.id,
+                message.chat,
+                message.text,
+                json.dumps(message.files, ensure_ascii=False),
+                "1" if new_conversation else "0",
+                INCOMING_MESSAGES,
+                INCOMING_BYTES,
+                SEEN_SECONDS,
+            ],
+        )
+        return IngestAnswer(Admission(answer[0]), int(answer[1]), answer[2] == "1")
+
+    async def ingest_prompt(
+        self,
+        mailbox: str,
+        *,
+        uid: str,
+        generation: int,
+        sha256: str,
+        text: str,
+        known_sha256: str | None,
+    ) -> PromptAdmission:
+        """Takes `spec.prompt` as a message iff it is new (DESIGN §5.1)."""
+        k = MailboxKeys(mailbox)
+        answer = await self._run(
+            "ingest_prompt",
+            [k.incoming, k.prompt, k.state],
+            [
+                mailbox,
+                uid,
+                generation,
+                sha256,
+                text,
+                known_sha256 or "",
+                INCOMING_MESSAGES,
+                INCOMING_BYTES,
+            ],
+        )
+        return PromptAdmission(answer[0])
+
+    async def notice(
+        self,
+        mailbox: str,
+        *,
+        notice: str,
+        text: str,
+        source: Source,
+        chat: str = "",
+        reply_to: Sequence[str] = (),
+    ) -> bool:
+        """Says something to the mailbox's people, once per id `notice`; False if it was said before.
+
+        `source` and `chat` are those of the messages that it is about, `reply_to` their ids. What
+        is said about a prompt is said by the session's status alone: then it is only remembered.
+        """
+        k = MailboxKeys(mailbox)
+        answer = await self._run(
+            "notice",
+            [k.notices, k.outgoing, k.events],
+            [mailbox, notice, source, chat, json.dumps(list(reply_to)), text, NOTICES_KEPT],
+        )
+        return answer[0] == "new"
+
+    async def request_cancel(
+        self, mailbox: str, *, turn: str | None = None, by: str = ""
+    ) -> Cancellation:
+        """Asks for the end of `turn`, or of whichever runs; dropped when another runs.
+
+        `by` says for people who asked: a source, never a secret.
+        """
+        k = MailboxKeys(mailbox)
+        answer = await self._run("cancel", [k.turn, k.control], [mailbox, turn or "", by])
+        return Cancellation(CancelAnswer(answer[0]), answer[1] or None)

@@ -1,0 +1,47 @@
+"""The contract as Markdown: `python -m agentsession_core.mailbox.reference FILE`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from pydantic_core import PydanticUndefined
+
+from agentsession_core.mailbox.contract import PER_INSTALLATION, PER_MAILBOX, Contract
+
+_HEADER: Final = """# What stands in Redis
+
+Generated from `agentsession_core.mailbox.contract` by `make crds`. Only the scripts of
+`agentsession_core.mailbox` write here, each change in one step; all values are strings. Read
+tolerantly: fields may be missing, and a newer release may say more.
+
+Besides these: `user:<id>:run`, `:last`, `:prompt` and `:usage` (hashes between operator and gateway),
+`:notices` (ids of notices that were given), `:seen:<source>:<id>` (48 hours, against a message that is
+sent twice), `sessions:epoch`, `sessions:mailboxes`, `sessions:backlog`, `sessions:activity`.
+
+To put in a message by hand: `XADD user:42:incoming * text hello`. It is served within half a minute.
+"""
+
+
+def contract() -> str:
+    """The whole page."""
+    named = {f"user:<id>:{name}": model for name, model in PER_MAILBOX.items()}
+    return "\n".join([_HEADER, *(_section(*item) for item in (named | PER_INSTALLATION).items())])
+
+
+def _section(key: str, model: type[Contract]) -> str:
+    rows = "\n".join(_rows(model))
+    kind = "hash" if model.__name__.endswith("Hash") else "stream"
+    return f"## `{key}` ({kind})\n\n{model.__doc__}\n\n| field | | |\n| --- | --- | --- |\n{rows}\n"
+
+
+def _rows(model: type[Contract]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        optional = "" if field.default is PydanticUndefined else "where it applies"
+        yield f"| `{name}` | {field.description} | {optional} |"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(contract(), encoding="utf-8")
