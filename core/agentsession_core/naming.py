@@ -33,11 +33,17 @@ MANAGED_BY: Final = "agentsession-operator"
 ANNOTATION_SCHEMA_VERSION: Final = f"{GROUP}/schema-version"
 ANNOTATION_CONFIG_HASH: Final = f"{GROUP}/config-hash"
 
+# On ServiceAccount agentsession-cli of a session namespace: where `kubectl agents` finds the gateway.
+ANNOTATION_GATEWAY: Final = f"{GROUP}/gateway"
+
 RUNNER_SERVICE_ACCOUNT: Final = "agentsession-runner"
+# Whoever may ask for its tokens may talk to the sessions of its namespace (docs/adr/0009).
+CLI_SERVICE_ACCOUNT: Final = "agentsession-cli"
 RUNNER_CONTAINER: Final = "agent"
 OPERATOR_FIELD_MANAGER: Final = "agentsession-operator"
 
 AUDIENCE_GATEWAY: Final = "agentsession-gateway"
+AUDIENCE_TERMINAL: Final = "agentsession-terminal"
 TOKEN_DIRECTORY: Final = "/var/run/secrets/agentsession.dev/gateway"
 TOKEN_FILE: Final = f"{TOKEN_DIRECTORY}/token"
 WORKSPACE: Final = "/workspace"

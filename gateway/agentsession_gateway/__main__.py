@@ -38,6 +38,7 @@ from agentsession_gateway.metrics import Metrics
 from agentsession_gateway.model_proxy import SILENCE_SECONDS
 from agentsession_gateway.server import build_server
 from agentsession_gateway.sessions import ClusterSessionReader
+from agentsession_gateway.terminal_access import terminal_reviewer
 
 CONNECT_SECONDS = 10.0
 UPSTREAM_CONNECTIONS = 2000
@@ -77,6 +78,7 @@ async def serve(
             deps = Deps(
                 settings=settings,
                 identity=TokenIdentity(cluster, settings.session_namespaces, time.monotonic),
+                terminals=terminal_reviewer(cluster, settings.session_namespaces, time.monotonic),
                 sessions=ClusterSessionReader(cluster, settings, time.monotonic),
                 cluster=cluster,
                 store=store,

@@ -20,6 +20,7 @@ from agentsession_gateway.limits import BODIES_BYTES, SESSION_BODIES_BYTES, Body
 from agentsession_gateway.model_proxy import PREFIX, ModelProxy
 from agentsession_gateway.problems import ProblemError, problem_response, service_unavailable
 from agentsession_gateway.runner_api import RunnerApi
+from agentsession_gateway.terminal_api import TerminalApi
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 _log = structlog.get_logger(__name__)
@@ -55,6 +56,7 @@ def create_app(deps: Deps) -> FastAPI:
     app.add_api_route("/v1/runner/turns/{turn}/events", runner.events, methods=["POST"])
     app.add_api_route("/v1/runner/turns/{turn}/result", runner.result, methods=["POST"])
     app.add_api_route("/v1/runner/bye", runner.bye, methods=["POST"])
+    TerminalApi(deps, budget).add_to(app)
     app.add_api_route(PREFIX + "/{path:path}", proxy.handle, methods=_METHODS)
     _add_error_handlers(app, deps)
     deps.metrics.streams.set_function(lambda: deps.hub.streams)

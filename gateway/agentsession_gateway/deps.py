@@ -15,7 +15,9 @@ from agentsession_gateway.credentials import KeySource
 from agentsession_gateway.hub import HintHub
 from agentsession_gateway.identity import Identity
 from agentsession_gateway.metrics import Metrics
+from agentsession_gateway.reviewer import TokenReviewer
 from agentsession_gateway.sessions import SessionReader
+from agentsession_gateway.terminal_caller import TerminalCaller
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Deps:
 
     settings: Settings
     identity: Identity
+    terminals: TokenReviewer[TerminalCaller]
     sessions: SessionReader
     cluster: Cluster
     store: MailboxStore

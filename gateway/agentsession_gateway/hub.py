@@ -59,6 +59,7 @@ class HintHub:
         self._mailboxes: dict[str, set[Waiter]] = {}
         self._runs: dict[str, Waiter] = {}
         self._closed = False
+        self._stopping = asyncio.Event()
         self.failures = 0
 
     @property
@@ -93,9 +94,14 @@ class HintHub:
     def close(self) -> None:
         """Ends every stream, those to come too: the process is stopping."""
         self._closed = True
+        self._stopping.set()
         for waiters in self._mailboxes.values():
             for waiter in waiters:
                 waiter.close()
+
+    async def stopped(self) -> None:
+        """Returns when the process stops: whatever streams without a bell ends then."""
+        await self._stopping.wait()
 
     async def follow(self) -> None:
         """Rings for ever; after Redis was away every stream looks again."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final, Protocol
-from weakref import WeakValueDictionary
 
 from pydantic import ValidationError
 
@@ -23,14 +20,10 @@ from agentsession_gateway.caller import (
 )
 from agentsession_gateway.cluster import Cluster, Resource
 from agentsession_gateway.problems import ProblemError
+from agentsession_gateway.reviewer import TokenReviewer
 from agentsession_gateway.ttl import TTLCache
 
-# The API server itself goes on accepting a token for 10 s after its pod is gone.
-REVIEW_CACHE_SECONDS: Final = 10.0
 CHAIN_CACHE_SECONDS: Final = 60.0
-REVIEWS_AT_ONCE: Final = 20
-# One pod with a thousand forged tokens waits for itself, not everybody for it.
-REVIEWS_AT_ONCE_PER_ADDRESS: Final = 4
 CACHED_CALLERS: Final = 20_000
 
 
@@ -60,12 +53,9 @@ class TokenIdentity:
         self, cluster: Cluster, namespaces: Collection[str], clock: Callable[[], float]
     ) -> None:
         self._cluster = cluster
-        self._namespaces = frozenset(namespaces)
-        self._reviews = asyncio.Semaphore(REVIEWS_AT_ONCE)
-        # Weak: one is there as long as somebody holds it or waits for it.
-        self._addresses: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
-        self._pods: TTLCache[bytes, PodIdentity] = TTLCache(
-            REVIEW_CACHE_SECONDS, CACHED_CALLERS, clock
+        known = frozenset(namespaces)
+        self._pods = TokenReviewer(
+            cluster, naming.AUDIENCE_GATEWAY, lambda status: pod_of_review(status, known), clock
         )
         self._chains: TTLCache[PodIdentity, Recognised] = TTLCache(
             CHAIN_CACHE_SECONDS, CACHED_CALLERS, clock
@@ -76,31 +66,11 @@ class TokenIdentity:
 
         Raises ProblemError 401 or 403.
         """
-        pod = await self._pod(token, address)
+        pod = await self._pods.caller(token, address)
         known = None if fresh else self._chains.get(pod)
         if known is None:
             known = await self._follow(pod)
             self._chains.put(pod, known)
-        return known
-
-    async def _pod(self, token: str, address: str) -> PodIdentity:
-        key = hashlib.sha256(token.encode()).digest()
-        known = self._pods.get(key)
-        if known is not None:
-            return known
-        async with self._of_address(address), self._reviews:
-            known = self._pods.get(key)
-            if known is not None:
-                return known
-            status = await self._cluster.review(token, naming.AUDIENCE_GATEWAY)
-        pod = pod_of_review(status, self._namespaces)
-        self._pods.put(key, pod)
-        return pod
-
-    def _of_address(self, address: str) -> asyncio.Semaphore:
-        known = self._addresses.get(address)
-        if known is None:
-            known = self._addresses[address] = asyncio.Semaphore(REVIEWS_AT_ONCE_PER_ADDRESS)
         return known
 
     async def _follow(self, pod: PodIdentity) -> Recognised:

@@ -123,7 +123,10 @@ class RunnerApi:
                 retry_after=1,
             )
         await deps.store.publish_events(
-            caller.mailbox, turn, [(event.seq, event.kind, event.data) for event in batch.events]
+            caller.mailbox,
+            turn,
+            standing.source,
+            [(event.seq, event.kind, event.data) for event in batch.events],
         )
         agent_session_id = _agent_session_id(batch)
         if agent_session_id is not None:

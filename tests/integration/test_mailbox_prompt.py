@@ -189,7 +189,7 @@ async def test_purge_leaves_no_key_of_the_mailbox(
     await prompt(store_either, "a", 1)
     await begin(store_either)
     await store_either.begin_turn(BOX, run=RUN, pod_uid=POD, turn="t1", timeout_seconds=60)
-    await store_either.publish_events(BOX, "t1", [(1, "delta", {"text": "…"})])
+    await store_either.publish_events(BOX, "t1", "prompt", [(1, "delta", {"text": "…"})])
     await store_either.add_usage(BOX, "user", "2026-11-23", {"input_tokens": 1})
     assert await store_either.purge(BOX, session_uid=UID)
     left = await redis_either.keys("*")

@@ -344,12 +344,59 @@ class TestCommitResult:
     async def test_a_terminals_result_is_an_event(
         self, box: MailboxStore, redis_either: Redis
     ) -> None:
-        await redis_either.xadd(MailboxKeys(BOX).incoming, {"text": "a", "source": "terminal"})
+        await redis_either.xadd(
+            MailboxKeys(BOX).incoming, {"id": "m-1", "text": "a", "source": "terminal"}
+        )
         await turn(box)
         await box.commit_result(BOX, run=RUN, turn="t1", result=OK)
-        [(_, event)] = await entries(redis_either, MailboxKeys(BOX).events)
-        assert json.loads(event["data"]) == {"outcome": "Succeeded", "text": "the answer"}
+        begun, ended = await box.all_events(BOX)
+        assert (begun.turn, begun.kind, begun.source) == ("t1", "turn", "terminal")
+        assert begun.data | {"at": 0} == {
+            "phase": "begun",
+            "attempt": 1,
+            "messages": [{"id": "m-1", "text": "a"}],
+            "at": 0,
+        }
+        assert (ended.turn, ended.kind, ended.source) == ("t1", "turn", "terminal")
+        assert ended.data | {"at": 0} == {
+            "phase": "ended",
+            "outcome": "Succeeded",
+            "text": "the answer",
+            "errorMessage": "",
+            "truncated": False,
+            "messages": ["m-1"],
+            "at": 0,
+        }
         assert await redis_either.exists(MailboxKeys(BOX).outgoing) == 0
+        assert await box.newest_event(BOX) == ended.id
+        assert await box.next_events(BOX, begun.id, 1) == [ended]
+        assert await box.next_events(BOX, ended.id, 0.01) == []
+
+    async def test_words_of_a_chat_are_in_no_event(
+        self, box: MailboxStore, redis_either: Redis
+    ) -> None:
+        fields: dict[Any, Any] = {"id": "m-1", "text": "the secret", "source": "telegram"}
+        await redis_either.xadd(MailboxKeys(BOX).incoming, fields)
+        await turn(box)
+        await box.commit_result(BOX, run=RUN, turn="t1", result=OK)
+        begun, ended = await box.all_events(BOX)
+        assert begun.data["messages"] == [{"id": "m-1"}]
+        assert ended.data["outcome"] == "Succeeded"
+        assert "text" not in ended.data
+        assert "the secret" not in json.dumps([begun.data, ended.data])
+
+    async def test_a_long_answer_is_cut_in_its_event(
+        self, box: MailboxStore, redis_either: Redis
+    ) -> None:
+        await redis_either.xadd(MailboxKeys(BOX).incoming, {"text": "a", "source": "terminal"})
+        await turn(box)
+        long = ResultRecord(TurnOutcome.SUCCEEDED, "x" * 70_000)
+        await box.commit_result(BOX, run=RUN, turn="t1", result=long)
+        ended = (await box.all_events(BOX))[-1]
+        assert (len(ended.data["text"]), ended.data["truncated"]) == (65536, True)
+        last = (await box.state(BOX)).last
+        assert last is not None
+        assert len(last.reply) == 70_000
 
     async def test_refused(self, box: MailboxStore) -> None:
         async def commit(turn_id: str, run: str) -> CommitAnswer:
@@ -454,11 +501,11 @@ class TestUsageAndEvents:
 
     async def test_events_in_order(self, box: MailboxStore, redis_either: Redis) -> None:
         await box.publish_events(
-            BOX, "t1", [(1, "delta", {"text": "ä"}), (2, "tool", {"name": "Bash"})]
+            BOX, "t1", "api", [(1, "delta", {"text": "ä"}), (2, "tool", {"name": "Bash"})]
         )
         assert [fields for _, fields in await entries(redis_either, MailboxKeys(BOX).events)] == [
-            {"turn": "t1", "seq": "1", "kind": "delta", "data": '{"text": "ä"}'},
-            {"turn": "t1", "seq": "2", "kind": "tool", "data": '{"name": "Bash"}'},
+            {"turn": "t1", "seq": "1", "kind": "delta", "source": "api", "data": '{"text": "ä"}'},
+            {"turn": "t1", "seq": "2", "kind": "tool", "source": "api", "data": '{"name": "Bash"}'},
         ]
 
     async def test_hints_miss_nothing_after_the_first(self, box: MailboxStore) -> None:

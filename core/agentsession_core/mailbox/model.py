@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from agentsession_core.api.values import TurnOutcome
 from agentsession_core.wire import TurnMessage
@@ -216,12 +217,16 @@ class HelloAnswer:
 
 @dataclass(frozen=True)
 class RunCheck:
-    """Whether a pod may speak for a run. `turn_active` includes a grace after the turn's end."""
+    """Whether a pod may speak for a run. `turn_active` includes a grace after the turn's end.
+
+    `source` is that of the running turn's messages.
+    """
 
     answer: RunAnswer
     drained: bool = False
     turn: str | None = None
     turn_active: bool = False
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -234,6 +239,18 @@ class TurnGrant:
     conversation: int = 0
     remaining_seconds: float = 0
     messages: tuple[TurnMessage, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class MailboxEvent:
+    """An entry of a mailbox's events. `kind` is one of wire.EventKind, said by the runner, or
+    `turn`, said by the scripts: `data` is `{phase: begun|ended, messages, ...}` then."""
+
+    id: str
+    turn: str
+    kind: str
+    source: str
+    data: dict[str, Any]
 
 
 class CommitAnswer(StrEnum):

@@ -10,6 +10,7 @@ from agentsession_core.api.values import TurnOutcome
 from agentsession_core.mailbox.model import (
     FailureRecord,
     LastTurnRecord,
+    MailboxEvent,
     MailboxState,
     RunRecord,
     RunState,
@@ -38,6 +39,23 @@ def read_text(value: Any) -> str:
 def read_message(entry: dict[str, str]) -> TurnMessage:
     """A message as `begin_turn.lua` writes it; files that are no list of texts are left out."""
     return TurnMessage(id=entry["id"], text=entry["text"], files=_files(entry["files"]))
+
+
+def read_event(entry_id: Any, fields: dict[Any, Any]) -> MailboxEvent:
+    """An entry of a mailbox's events; data that is no JSON object is empty."""
+    entry = _pairs(fields)
+    try:
+        data = json.loads(entry.get("data", ""))
+    except (ValueError, RecursionError):
+        data = {}
+    return MailboxEvent(
+        id=read_text(entry_id),
+        turn=entry.get("turn", ""),
+        kind=entry.get("kind", ""),
+        # An entry of an older release names none: it is shown to nobody.
+        source=entry.get("source", ""),
+        data=data if isinstance(data, dict) else {},
+    )
 
 
 def _files(value: str) -> tuple[str, ...]:

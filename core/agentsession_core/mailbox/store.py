@@ -13,6 +13,7 @@ from agentsession_core.mailbox.messages import Messages
 from agentsession_core.mailbox.model import (
     CommitAnswer,
     HelloAnswer,
+    MailboxEvent,
     MailboxState,
     ResultRecord,
     RunAnswer,
@@ -22,6 +23,7 @@ from agentsession_core.mailbox.model import (
     TurnGrant,
 )
 from agentsession_core.mailbox.parse import (
+    read_event,
     read_message,
     read_state,
     read_streams,
@@ -82,7 +84,11 @@ class MailboxStore(Messages):
         if answer[0] != "ok":
             return RunCheck(RunAnswer(answer[0]))
         return RunCheck(
-            RunAnswer.OK, answer[1] == RunState.DRAINED, answer[2] or None, answer[3] == "1"
+            RunAnswer.OK,
+            answer[1] == RunState.DRAINED,
+            answer[2] or None,
+            answer[3] == "1",
+            answer[4],
         )
 
     async def begin_turn(
@@ -92,7 +98,7 @@ class MailboxStore(Messages):
         k = MailboxKeys(mailbox)
         answer = await self._run(
             "begin_turn",
-            [k.incoming, k.run, k.turn, k.state],
+            [k.incoming, k.run, k.turn, k.state, k.events],
             [mailbox, run, pod_uid, turn, timeout_seconds, TURN_MESSAGES],
         )
         if answer[0] != "turn":
@@ -222,9 +228,9 @@ class MailboxStore(Messages):
             await pipe.execute()
 
     async def publish_events(
-        self, mailbox: str, turn: str, events: Sequence[tuple[int, str, Any]]
+        self, mailbox: str, turn: str, source: str, events: Sequence[tuple[int, str, Any]]
     ) -> None:
-        """Appends (seq, kind, data) to the mailbox's events in order: telemetry, trimmed."""
+        """Appends (seq, kind, data) of a turn of that source to the mailbox's events: trimmed."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for seq, kind, data in events:
                 pipe.xadd(
@@ -233,12 +239,36 @@ class MailboxStore(Messages):
                         "turn": turn,
                         "seq": seq,
                         "kind": kind,
+                        "source": source,
                         "data": json.dumps(data, ensure_ascii=False),
                     },
                     maxlen=EVENTS_KEPT,
                     approximate=True,
                 )
             await pipe.execute()
+
+    async def all_events(self, mailbox: str) -> list[MailboxEvent]:
+        """Every event that is kept, oldest first."""
+        entries: Any = await self._redis.xrange(MailboxKeys(mailbox).events)
+        return [read_event(entry_id, fields) for entry_id, fields in entries]
+
+    async def newest_event(self, mailbox: str) -> str:
+        """Id of the newest event; everything that comes is after it."""
+        newest = await self._redis.xrevrange(MailboxKeys(mailbox).events, count=1)
+        return read_text(newest[0][0]) if newest else "0-0"
+
+    async def next_events(
+        self, mailbox: str, after: str, block_seconds: float
+    ) -> list[MailboxEvent]:
+        """Events after the id `after`, waiting for the first; empty when the time is over."""
+        answer = await self._redis.xread(
+            {MailboxKeys(mailbox).events: after}, count=200, block=int(block_seconds * 1000)
+        )
+        return [
+            read_event(entry_id, fields)
+            for _, entries in read_streams(answer)
+            for entry_id, fields in entries
+        ]
 
     async def hints(self, block_seconds: float) -> AsyncGenerator[SessionHint, None]:
         """Follows `sessions:events` from now on, for ever. Raises redis.RedisError when cut off.

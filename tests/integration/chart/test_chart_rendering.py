@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from agentsession_core.api.template import AgentSessionTemplateSpec
-from agentsession_core.naming import RUNNER_SERVICE_ACCOUNT
+from agentsession_core.naming import ANNOTATION_GATEWAY, CLI_SERVICE_ACCOUNT, RUNNER_SERVICE_ACCOUNT
 from agentsession_core.settings import Settings, load_settings
 from agentsession_testing.chart import (
     CHART,
@@ -82,6 +82,8 @@ def test_with_defaults_these_objects_are_made(helm: Helm) -> None:
             ("NetworkPolicy", system, "agentsession-redis"),
             ("Role", "agents", "agentsession-gateway"),
             ("Role", "agents", "agentsession-operator"),
+            ("Role", "agents", "agentsession-terminal-user"),
+            ("Role", system, "agentsession-terminal-user"),
             ("RoleBinding", "agents", "agentsession-gateway"),
             ("RoleBinding", "agents", "agentsession-operator"),
             ("Secret", system, "agentsession-model"),
@@ -89,6 +91,7 @@ def test_with_defaults_these_objects_are_made(helm: Helm) -> None:
             ("Service", system, "agentsession-gateway"),
             ("Service", system, "agentsession-redis"),
             ("ServiceAccount", "agents", RUNNER_SERVICE_ACCOUNT),
+            ("ServiceAccount", "agents", CLI_SERVICE_ACCOUNT),
             ("ServiceAccount", system, "agentsession-gateway"),
             ("ServiceAccount", system, "agentsession-operator"),
             ("StatefulSet", system, "agentsession-redis"),
@@ -356,3 +359,30 @@ def test_wrong_values_are_refused_with_a_message(helm: Helm, layer: Object, mess
     result = helm.template(IMAGES, KEY, layer)
     assert result.returncode != 0
     assert message in result.stderr
+
+
+def test_people_at_terminals_are_bound_where_the_values_say(helm: Helm) -> None:
+    people = [{"kind": "Group", "name": "agents-admins", "apiGroup": "rbac.authorization.k8s.io"}]
+    objects = helm.objects(KEY, {"terminal": {"users": people}}, release="mine", namespace="sys")
+    bound = {
+        item["metadata"]["namespace"]: item
+        for item in objects
+        if item["kind"] == "RoleBinding" and item["metadata"]["name"] == "mine-terminal-user"
+    }
+    assert set(bound) == {"agents", "sys"}
+    for item in bound.values():
+        assert item["subjects"] == people
+        assert item["roleRef"]["name"] == "mine-terminal-user"
+
+
+def test_a_token_may_be_asked_of_the_terminals_account_alone(helm: Helm) -> None:
+    objects = helm.objects(KEY, release="mine", namespace="sys")
+    role = next(
+        item for item in objects if identity(item) == ("Role", "agents", "mine-terminal-user")
+    )
+    [token] = [rule for rule in role["rules"] if "serviceaccounts/token" in rule["resources"]]
+    assert token["resourceNames"] == [CLI_SERVICE_ACCOUNT]
+    assert token["verbs"] == ["create"]
+    account = one(objects, "ServiceAccount", CLI_SERVICE_ACCOUNT)
+    assert account["metadata"]["annotations"][ANNOTATION_GATEWAY] == "sys/mine-gateway"
+    assert account["automountServiceAccountToken"] is False

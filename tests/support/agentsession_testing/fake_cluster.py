@@ -30,6 +30,18 @@ def review(
     }
 
 
+def terminal_review(namespace: str = NAMESPACE) -> dict[str, Any]:
+    """A TokenReview's status for a token of the terminals' ServiceAccount."""
+    return {
+        "authenticated": True,
+        "audiences": [naming.AUDIENCE_TERMINAL],
+        "user": {
+            "username": f"system:serviceaccount:{namespace}:{naming.CLI_SERVICE_ACCOUNT}",
+            "extra": {"authentication.kubernetes.io/credential-id": ["JTI=4711"]},
+        },
+    }
+
+
 def owned(
     name: str, uid: str, *, api_version: str, kind: str, owner: str, owner_uid: str
 ) -> dict[str, Any]:

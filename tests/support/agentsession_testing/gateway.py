@@ -25,6 +25,7 @@ from agentsession_gateway.hub import HintHub
 from agentsession_gateway.identity import TokenIdentity
 from agentsession_gateway.metrics import Metrics
 from agentsession_gateway.sessions import ClusterSessionReader
+from agentsession_gateway.terminal_access import terminal_reviewer
 from agentsession_testing.fake_cluster import FakeCluster
 
 SESSION = "ada"
@@ -69,6 +70,9 @@ class Harness:
             Deps(
                 settings=self.settings,
                 identity=TokenIdentity(self.cluster, self.settings.session_namespaces, self.clock),
+                terminals=terminal_reviewer(
+                    self.cluster, self.settings.session_namespaces, self.clock
+                ),
                 sessions=ClusterSessionReader(self.cluster, self.settings, self.clock),
                 cluster=self.cluster,
                 store=self.store,
@@ -131,14 +135,17 @@ class StreamEvent:
 
     name: str
     data: dict[str, Any]
+    id: str = field(default="", compare=False)
 
 
 async def stream_events(response: httpx.Response) -> AsyncIterator[StreamEvent]:
     """The events of a stream; comments are left out."""
-    name = ""
+    name = entry_id = ""
     async for line in response.aiter_lines():
         field_name, _, value = line.partition(": ")
         if field_name == "event":
             name = value
+        elif field_name == "id":
+            entry_id = value
         elif field_name == "data":
-            yield StreamEvent(name, json.loads(value))
+            yield StreamEvent(name, json.loads(value), entry_id)

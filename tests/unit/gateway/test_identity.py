@@ -11,12 +11,9 @@ import pytest
 from agentsession_core import naming
 from agentsession_gateway.caller import Caller, bearer_token, controller_of, pod_of_review
 from agentsession_gateway.cluster import ClusterUnavailableError, Resource
-from agentsession_gateway.identity import (
-    REVIEWS_AT_ONCE,
-    REVIEWS_AT_ONCE_PER_ADDRESS,
-    TokenIdentity,
-)
+from agentsession_gateway.identity import TokenIdentity
 from agentsession_gateway.problems import ProblemError
+from agentsession_gateway.reviewer import REVIEWS_AT_ONCE, REVIEWS_AT_ONCE_PER_ADDRESS
 from agentsession_testing.fake_cluster import FakeCluster, owned, review
 
 TOKEN = "the-token"

@@ -9,7 +9,6 @@ import pytest
 from agentsession_core.wire import EVENT_LIMIT_BYTES, RESULT_LIMIT_BYTES, EventBatch
 from agentsession_gateway.access import TURN_GRACE_SECONDS
 from agentsession_gateway.allowlist import ELEMENTS_LIMIT
-from agentsession_gateway.identity import REVIEWS_AT_ONCE
 from agentsession_gateway.limits import (
     BODIES_BYTES,
     BODY_SECONDS,
@@ -20,6 +19,7 @@ from agentsession_gateway.limits import (
 )
 from agentsession_gateway.model_proxy import BODY_BYTES, CALLS_AT_ONCE, SILENCE_SECONDS
 from agentsession_gateway.problems import ProblemError
+from agentsession_gateway.reviewer import REVIEWS_AT_ONCE
 from agentsession_gateway.runner_api import EVENTS_BURST, EVENTS_PER_SECOND
 from agentsession_gateway.ttl import TTLCache
 

@@ -1,5 +1,5 @@
 -- The current run is given its turn: the recorded one again, or a new one of what waits.
--- KEYS: incoming run turn mailbox
+-- KEYS: incoming run turn mailbox events
 -- ARGV: mailbox run pod_uid new_turn_id timeout_seconds max_messages
 local incoming, runkey, turnkey = KEYS[1], KEYS[2], KEYS[3]
 local run = redis.call('HMGET', runkey, 'run', 'state', 'pod_uid')
@@ -25,13 +25,32 @@ local function order(ids)
   return {'turn', record[1], record[2], record[3], record[4], at, cjson.encode(messages)}
 end
 
+-- Whoever follows the events learns whose messages the turn has taken up. Their text is there only
+-- for those who see all of the cluster's own sources: chat stays with its chat (docs/adr/0009).
+local function tell(attempt, ids)
+  local record = redis.call('HMGET', turnkey, 'turn', 'source')
+  local source, messages = record[2], {}
+  for _, id in ipairs(ids) do
+    local found = redis.call('XRANGE', incoming, id, id)
+    if found[1] then
+      local own = message(id, found[1][2])
+      local open = source == 'terminal' or source == 'prompt'
+      messages[#messages + 1] = {id = own.id, text = open and own.text:sub(1, 4096) or nil}
+    end
+  end
+  if #messages == 0 then return end
+  redis.call('XADD', KEYS[5], 'MAXLEN', '~', '1000', '*', 'turn', record[1], 'seq', '0', 'kind', 'turn', 'source', source,
+    'data', cjson.encode({phase = 'begun', attempt = attempt, messages = messages, at = at}))
+end
+
 local recorded = redis.call('HMGET', turnkey, 'turn', 'run', 'ids')
 if recorded[1] then
   if recorded[2] ~= ARGV[2] then
     -- The run that had it is gone: another attempt with a full timeout.
-    redis.call('HINCRBY', turnkey, 'attempt', 1)
+    local attempt = redis.call('HINCRBY', turnkey, 'attempt', 1)
     redis.call('HSET', turnkey, 'run', ARGV[2], 'deadline', now[1] + ARGV[5])
     redis.call('HDEL', turnkey, 'model_status', 'model_code', 'model_detail')
+    tell(attempt, cjson.decode(recorded[3]))
     redis.call('XADD', 'sessions:events', 'MAXLEN', '~', '10000', '*', 'mailbox', ARGV[1], 'kind', 'turn')
   end
   return order(cjson.decode(recorded[3]))
@@ -58,5 +77,6 @@ end
 if #ids == 0 then return {'empty'} end
 redis.call('HSET', turnkey, 'turn', ARGV[4], 'run', ARGV[2], 'ids', cjson.encode(ids), 'source', first[1],
   'chat', first[2], 'conversation', first[3], 'attempt', 1, 'deadline', now[1] + ARGV[5], 'started_at', at)
+tell(1, ids)
 redis.call('XADD', 'sessions:events', 'MAXLEN', '~', '10000', '*', 'mailbox', ARGV[1], 'kind', 'turn')
 return order(ids)

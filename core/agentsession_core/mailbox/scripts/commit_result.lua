@@ -49,10 +49,12 @@ redis.call('HINCRBY', KEYS[5], 'turns', 1)
 redis.call('HINCRBY', KEYS[8], 'turns', 1)
 redis.call('HDEL', state, 'failures', 'failed_run', 'failed_at', 'failure', 'failure_message')
 redis.call('ZADD', 'sessions:activity', at, ARGV[1])
-if record[4] == 'terminal' then
-  redis.call('XADD', KEYS[7], 'MAXLEN', '~', '1000', '*', 'turn', ARGV[3], 'seq', '0', 'kind', 'state',
-    'data', cjson.encode({outcome = ARGV[4], text = ARGV[5]}))
-elseif record[4] ~= 'prompt' then
+-- A terminal's answer is this event; the whole of a long one is in `last`. Others learn that it ended.
+local open = record[4] == 'terminal' or record[4] == 'prompt'
+redis.call('XADD', KEYS[7], 'MAXLEN', '~', '1000', '*', 'turn', ARGV[3], 'seq', '0', 'kind', 'turn', 'source', record[4],
+  'data', cjson.encode({phase = 'ended', outcome = ARGV[4], messages = message_ids, at = at, truncated = open and #ARGV[5] > 65536,
+    text = open and ARGV[5]:sub(1, 65536) or nil, errorMessage = open and ARGV[8] or nil}))
+if record[4] ~= 'terminal' and record[4] ~= 'prompt' then
   redis.call('XADD', KEYS[6], '*', 'id', ARGV[3], 'kind', 'answer', 'reply_to', cjson.encode(message_ids),
     'chat', record[5], 'turn', ARGV[3], 'outcome', ARGV[4], 'text', ARGV[5], 'at', at)
   redis.call('XADD', 'outgoing:ready', '*', 'mailbox', ARGV[1])
