@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Request
 
+from agentsession_dev.connections import Connections
 from agentsession_dev.model_server.control import control_router
-from agentsession_dev.model_server.player import Connections, ScriptResponse
+from agentsession_dev.model_server.player import ScriptResponse
 from agentsession_dev.model_server.rules import RuleBook
 from agentsession_dev.model_server.service import Effects, ModelService
 

@@ -3,72 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from agentsession_dev.connections import Connections
 from agentsession_dev.model_server.records import Outcome
 from agentsession_dev.model_server.script import Ending, Script
 
 Sleep = Callable[[float], Awaitable[None]]
-Address = tuple[str, int]
-# l_onoff=1, l_linger=0: closing sends a reset instead of an orderly end.
-_LINGER_NONE = struct.pack("ii", 1, 0)
 _OUTCOMES: dict[Ending, Outcome] = {
     Ending.COMPLETE: "complete",
     Ending.CUT: "cut",
     Ending.RESET: "reset",
 }
-
-
-class Connections:
-    """The open transports by the client's address, for endings that ASGI has no word for."""
-
-    def __init__(self) -> None:
-        self._transports: dict[Address, asyncio.Transport] = {}
-
-    def opened(self, address: Address, transport: asyncio.Transport) -> None:
-        """Remember a connection."""
-        self._transports[address] = transport
-
-    def closed(self, address: Address) -> None:
-        """Forget a connection."""
-        self._transports.pop(address, None)
-
-    def leave(self, address: Address, ending: Ending) -> bool:
-        """End a connection at once; return whether it was known."""
-        transport = self._transports.get(address)
-        if transport is None:
-            return False
-        if ending is Ending.RESET:
-            connection: socket.socket = transport.get_extra_info("socket")
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
-            transport.abort()
-        else:
-            transport.close()
-        return True
-
-
-def tracked_protocol(connections: Connections) -> type[H11Protocol]:
-    """Return uvicorn's HTTP protocol, made to report its connections."""
-
-    class TrackedProtocol(H11Protocol):
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            if self.client is not None:
-                connections.opened(self.client, transport)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            if self.client is not None:
-                connections.closed(self.client)
-            super().connection_lost(exc)
-
-    return TrackedProtocol
 
 
 class ScriptResponse(Response):
@@ -131,7 +81,9 @@ class ScriptResponse(Response):
 
     def _leave(self, scope: Scope) -> None:
         address = scope.get("client")
-        if address is None or not self._connections.leave(tuple(address), self._script.ending):
+        resets = self._script.ending is Ending.RESET
+        leave = self._connections.reset if resets else self._connections.close
+        if address is None or not leave(tuple(address)):
             # Not under our server (an in-process client): an error ends the answer as well.
             raise ConnectionResetError(f"scripted ending: {self._script.ending}")
 

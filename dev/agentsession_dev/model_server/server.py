@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -13,13 +11,11 @@ from importlib import resources
 
 import uvicorn
 
+from agentsession_dev.connections import Connections
 from agentsession_dev.model_server.app import create_app
-from agentsession_dev.model_server.player import Connections, tracked_protocol
 from agentsession_dev.model_server.rules import RuleBook, parse_rules
 from agentsession_dev.model_server.service import Effects
-
-# An answer that stalls on purpose must not hold up the end of the process.
-SHUTDOWN_SECONDS = 1
+from agentsession_dev.serving import http_server, running_in_thread
 
 
 def real_effects() -> Effects:
@@ -55,22 +51,7 @@ def build_server(
         effects=real_effects(),
         connections=connections,
     )
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        http=tracked_protocol(connections),
-        ws="none",
-        lifespan="off",
-        log_level=log_level,
-        # Connections are found by the peer's address, which these headers would rewrite.
-        proxy_headers=False,
-        # The service logs model calls itself; a line per readiness probe would bury them.
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-    )
-    return uvicorn.Server(config)
+    return http_server(app, connections, host=host, port=port, log_level=log_level)
 
 
 @contextmanager
@@ -83,12 +64,5 @@ def serve_in_thread(
 ) -> Iterator[str]:
     """Run a server on a free port while the block runs; yields its base URL."""
     server = build_server(rules=rules, api_keys=api_keys, any_key=any_key, host=host)
-    with socket.create_server((host, 0)) as listener:
-        # The socket listens already: a client that comes early waits in its backlog.
-        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-        thread.start()
-        try:
-            yield f"http://{host}:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(timeout=10)
+    with running_in_thread(server, host) as url:
+        yield url

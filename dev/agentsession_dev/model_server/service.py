@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
 
+from agentsession_dev.connections import Connections
 from agentsession_dev.model_server.answers import (
     Plan,
     estimate_tokens,
@@ -18,7 +19,7 @@ from agentsession_dev.model_server.auth import check_key, key_error
 from agentsession_dev.model_server.conversation import kind_of, purpose_of, read_conversation
 from agentsession_dev.model_server.errors import ApiError
 from agentsession_dev.model_server.failures import FailureBook
-from agentsession_dev.model_server.player import Connections, ScriptResponse, Sleep
+from agentsession_dev.model_server.player import ScriptResponse, Sleep
 from agentsession_dev.model_server.records import (
     Outcome,
     RecordedRequest,
