@@ -230,6 +230,36 @@ async def test_an_agent_that_removes_the_runners_directory_loses_its_memory_only
     assert later.text.endswith("1: later")
 
 
+# What an agent's `rm -rf` may leave when the CLI writes at that moment: the call, not what led to it.
+STUMP = (
+    "RUN: cd .agentsession/claude-code/projects/*; f=$(ls *.jsonl); "
+    """until n=$(grep -n '"type":"tool_use"' $f); do sleep 0.1; done; """
+    "tail -n +${n%%:*} $f > stump; mv stump $f; echo removed"
+)
+
+
+@pytest.mark.parametrize("mode", ["Persistent", "PerTurn"])
+@pytest.mark.parametrize("first", [True, False])
+async def test_the_rest_of_a_removed_conversation_is_not_gone_on_with(
+    volume: Volume, claude_binary: Path, model: str, mode: str, first: bool
+) -> None:
+    async with running(volume, claude_binary, model, welcome(process_mode=mode)) as run:
+        if not first:
+            await run.ask("t0", "hello")
+        removed = await run.ask("t1", STUMP)
+        after = await run.ask("t2", "on")
+        await run.drain()
+    known = welcome(process_mode=mode, agent_session_id=after.agent_session_id)
+    async with running(volume, claude_binary, model, known) as run:
+        later = await run.ask("t3", "later")
+    assert removed.text == "It printed: removed"
+    assert [after.error, later.error] == [None, None]
+    # A process that stays up remembers; the next run, or the next process, says that it does not.
+    lost, asked = (later, "later") if mode == "Persistent" else (after, "on")
+    assert lost.text.startswith("The saved conversation was not found")
+    assert lost.text.endswith(f"1: {asked}")
+
+
 async def test_the_cli_talks_to_nobody_but_the_gateway(
     volume: Volume, claude_binary: Path, model: str
 ) -> None:

@@ -83,7 +83,10 @@ class BaseAgent(ABC):
 
     @abstractmethod
     def conversation_bytes(self, session_id: str) -> int:
-        """How much of this conversation the CLI has saved on the volume; it only grows."""
+        """How much of this conversation is saved on the volume; it only grows.
+
+        0 if it cannot be gone on with.
+        """
 
     def conversation_exists(self, session_id: str) -> bool:
         """Whether the CLI has saved this conversation on the volume."""

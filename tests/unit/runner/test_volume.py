@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from agentsession_runner.drivers.claude_code.config_directory import (
-    conversation_bytes,
     unfit_skills,
     write_config_directory,
 )
@@ -285,19 +284,3 @@ def test_what_stands_in_the_place_of_the_conversations_goes(
     write_config_directory(root, settings={}, instructions="", skills=[])
     assert not {"projects", "todos"} & {path.name for path in config.iterdir()}
     assert untouched(outside)
-
-
-def test_a_saved_conversation_is_a_real_file_in_any_project(root: Path, outside: Path) -> None:
-    assert conversation_bytes(root, ID) == 0
-    projects = root / "projects"
-    (projects / "-a").mkdir(parents=True)
-    (projects / "stray").write_text("x")
-    assert conversation_bytes(root, ID) == 0
-    file = projects / "-a" / f"{ID}.jsonl"
-    file.symlink_to(outside / "file")
-    assert conversation_bytes(root, ID) == 0
-    file.unlink()
-    file.touch()
-    assert conversation_bytes(root, ID) == 0
-    file.write_text("{}\n")
-    assert conversation_bytes(root, ID) == 3

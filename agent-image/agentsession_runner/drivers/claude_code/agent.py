@@ -13,7 +13,12 @@ from agentsession_runner.drivers.base import (
     BaseAgent,
     Verdict,
 )
-from agentsession_runner.drivers.claude_code import config_directory, launch, verdict
+from agentsession_runner.drivers.claude_code import (
+    config_directory,
+    launch,
+    saved_conversation,
+    verdict,
+)
 from agentsession_runner.drivers.claude_code.process import ClaudeProcess
 from agentsession_runner.drivers.claude_code.turn import TurnCollector
 from agentsession_runner.workspace import RUNNER_DIRECTORY
@@ -67,8 +72,8 @@ class ClaudeCodeAgent(BaseAgent):
         self._is_fresh = True
 
     def conversation_bytes(self, session_id: str) -> int:
-        """Size of the conversation's file on the volume."""
-        return config_directory.conversation_bytes(self._config, session_id)
+        """Size of the conversation's file on the volume; 0 if its beginning is gone."""
+        return saved_conversation.conversation_bytes(self._config, session_id)
 
     async def prepare(self, session_id: str) -> None:
         """Start the kept process: its 0.5 s of start-up passes before the first turn comes."""

@@ -7,13 +7,12 @@ rules, credentials and settings that an agent left behind have nowhere else to b
 from __future__ import annotations
 
 import json
-import os
 import re
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from agentsession_runner.drivers.claude_code.saved_conversation import PROJECTS
 from agentsession_runner.orders import Skill
 from agentsession_runner.safe_files import (
     ensure_directory,
@@ -36,7 +35,6 @@ NO_INSTRUCTIONS: Final = (
 )
 SKILLS: Final = "skills"
 TEMPORARY: Final = "tmp"
-PROJECTS: Final = "projects"
 # Conversations and what belongs to them; the CLI remakes the rest.
 KEPT: Final = frozenset({PROJECTS, "todos", "tasks", "plans", "file-history"})
 
@@ -118,24 +116,6 @@ def write_config_directory(
         replace_tree(SKILLS, files, directory)
         for name in directories:
             replace_tree(name, (), directory)
-
-
-def conversation_bytes(config_directory: Path, session_id: str) -> int:
-    """Size of a conversation's file in any project of the configuration directory; 0 if none."""
-    try:
-        with os.scandir(config_directory / PROJECTS) as projects:
-            return max((_saved_bytes(project.path, session_id) for project in projects), default=0)
-    except OSError:
-        return 0
-
-
-def _saved_bytes(project: str, session_id: str) -> int:
-    try:
-        status = Path(project, f"{session_id}.jsonl").lstat()
-    except OSError:
-        # No project, or one that the agent closed: the conversation may lie in the next.
-        return 0
-    return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
 def _json(content: Mapping[str, Any]) -> str:
