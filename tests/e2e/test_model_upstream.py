@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agentsession_testing.cluster import ModelServer, Product, condition, reply_of
+from agentsession_testing.gateway_configuration import gateway_configuration
 
 NewName = Callable[[str], str]
 AUTHENTICATION = "ModelAuthenticationFailed"
@@ -107,6 +108,28 @@ def test_a_stall_ends_with_the_turns_time(
     check_mended(product, failures, name, failed)
 
 
+# The discard port of the gateway's own pod, where nothing listens; a name that no DNS may answer.
+UNREACHABLE = {"refused": "http://127.0.0.1:9", "unknown host": "http://model-api.invalid"}
+
+
+def test_an_upstream_that_is_not_there_and_a_gateway_that_is_set_right(
+    product: Product, new_name: NewName
+) -> None:
+    name = new_name("unreachable")
+    started = product.answer(product.apply(product.manifest(name, prompt="hello")))
+    with gateway_configuration(product) as gateway:
+        for cause, url in UNREACHABLE.items():
+            gateway.set_model_url(url)
+            failed = product.answer(product.patch(name, prompt=f"This one is {cause}."))
+            told = ("cannot be reached (ConnectError)", "gateway.models.anthropic", "again later")
+            check_degraded(failed, "ModelUnavailable", told, "ModelError")
+            assert seconds_of_turn(failed) < 30
+            assert product.event_types(name, "ModelUnavailable") == {"Warning"}
+        gateway.restore()
+        answered = product.answer(product.patch(name, prompt=f"And now it works, {name}."))
+    check_answered(answered, name, started)
+
+
 def check_degraded(body: dict[str, Any], reason: str, told: tuple[str, ...], outcome: str) -> None:
     degraded = condition(body, "Degraded")
     assert (degraded["status"], degraded["reason"]) == ("True", reason)
@@ -120,9 +143,13 @@ def check_mended(
 ) -> None:
     failures.mend()
     answered = product.answer(product.patch(name, prompt=f"And now it works, {name}."))
+    check_answered(answered, name, failed)
+
+
+def check_answered(answered: dict[str, Any], name: str, before: dict[str, Any]) -> None:
     assert answered["status"]["lastTurn"]["outcome"] == "Succeeded"
     assert f"And now it works, {name}." in reply_of(answered)
     assert condition(answered, "Degraded")["status"] == "False"
     # The same run goes on: a failing model costs no pod.
-    assert answered["status"]["podName"] == failed["status"]["podName"]
+    assert answered["status"]["podName"] == before["status"]["podName"]
     assert answered["status"]["runs"] == 1
