@@ -1,0 +1,1 @@
+"""Telegram on one side, Redis and AgentSessions on the other: a thin bridge."""
