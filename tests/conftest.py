@@ -1,6 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+# A busy machine makes any example slow: figures are for `make bench`, never for tests.
+settings.register_profile("agentsession", deadline=None, print_blob=True)
+settings.load_profile("agentsession")
 
 pytest_plugins = [
     "agentsession_testing.valkey",
