@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agentsession_core.mailbox.model import MailboxState, RunAnswer, RunState, TurnGrant
-from agentsession_core.wire import DrainOrder, TurnOrder, WireModel
+from agentsession_core.wire import CancelOrder, DrainOrder, TurnOrder, WireModel
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,7 @@ class Sent:
     """What this connection has been told. A new connection is told everything again."""
 
     turn: tuple[str, int] | None = None
+    cancel: bool = False
     drain: bool = False
 
 
@@ -31,12 +32,23 @@ class Order:
         return f"event: {self.name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
 
 
-def next_order(grant: TurnGrant, sent: Sent) -> tuple[Order | None, Sent]:
-    """The order that follows from the mailbox's answer, unless this connection has had it."""
+def next_orders(grant: TurnGrant, sent: Sent) -> tuple[list[Order], Sent]:
+    """The orders that follow from the mailbox's answer, but for those this connection has had."""
     if grant.answer is RunAnswer.TURN:
-        key = (grant.turn, grant.attempt)
-        if sent.turn == key:
-            return None, sent
+        return _of_turn(grant, sent)
+    if grant.answer is RunAnswer.DRAINED:
+        if sent.drain:
+            return [], sent
+        return [Order("drain", DrainOrder())], replace(sent, drain=True)
+    # Reopened, or nothing to do: a drain that comes later is a new one.
+    return [], replace(sent, drain=False)
+
+
+def _of_turn(grant: TurnGrant, sent: Sent) -> tuple[list[Order], Sent]:
+    """The turn, and behind it the wish to end it: a runner ignores a cancel of what it has not."""
+    orders: list[Order] = []
+    key = (grant.turn, grant.attempt)
+    if sent.turn != key:
         order = TurnOrder(
             turn=grant.turn,
             attempt=grant.attempt,
@@ -44,13 +56,12 @@ def next_order(grant: TurnGrant, sent: Sent) -> tuple[Order | None, Sent]:
             messages=grant.messages,
             remaining_seconds=grant.remaining_seconds,
         )
-        return Order("turn", order), Sent(turn=key)
-    if grant.answer is RunAnswer.DRAINED:
-        if sent.drain:
-            return None, sent
-        return Order("drain", DrainOrder()), replace(sent, drain=True)
-    # Reopened, or nothing to do: a drain that comes later is a new one.
-    return None, replace(sent, drain=False)
+        orders.append(Order("turn", order))
+        sent = Sent(turn=key)
+    if grant.cancelled and not sent.cancel:
+        orders.append(Order("cancel", CancelOrder(turn=grant.turn)))
+        sent = replace(sent, cancel=True)
+    return orders, sent
 
 
 def too_late(now: float, run_begun_at: float, active_deadline: float, turn_timeout: float) -> bool:

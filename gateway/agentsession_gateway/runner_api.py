@@ -92,7 +92,7 @@ class RunnerApi:
         return JSONResponse(welcome.to_wire())
 
     async def stream(self, request: Request) -> Response:
-        """Turns and drains as they come."""
+        """Turns, cancels and drains as they come."""
         deps = self._deps
         recognised = await access.recognise(deps, request)
         access.require_current((await access.check(deps, recognised)).answer)

@@ -1,4 +1,4 @@
-"""`GET /v1/runner/stream`: turns and drains as server-sent events."""
+"""`GET /v1/runner/stream`: turns, cancels and drains as server-sent events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from agentsession_core.mailbox.model import RunAnswer, TurnGrant
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_gateway.caller import Caller
 from agentsession_gateway.hub import HintHub, Waiter
-from agentsession_gateway.orders import Sent, next_order, standing, too_late
+from agentsession_gateway.orders import Sent, next_orders, standing, too_late
 from agentsession_gateway.streaming import OwnedStreamingResponse
 
 KEEP_ALIVE_SECONDS: Final = 15.0
@@ -112,8 +112,8 @@ async def _orders(
             continue
         if grant.answer in (RunAnswer.STALE, RunAnswer.OTHER_POD):
             return
-        order, sent = next_order(grant, sent)
-        if order is not None:
+        orders, sent = next_orders(grant, sent)
+        for order in orders:
             yield order.encode()
         if not await waiter.wait(KEEP_ALIVE_SECONDS):
             yield b": keep-alive\n\n"

@@ -343,7 +343,7 @@ async def test_everything_is_written_as_the_contract_says(
     await store_either.run_failed(BOX, run="uid-a/0", reason="RunFailed", message="m")
     await store_either.notice(BOX, notice="n", text="t", source=Source.TERMINAL)
     await store_either.notice(BOX, notice="o", text="t", source=Source.API)
-    await store_either.publish_events(BOX, "t1", [(1, "delta", {"text": "x"})])
+    await store_either.publish_events(BOX, "t1", "telegram", [(1, "delta", {"text": "x"})])
 
     async def check() -> None:
         for name, model in (

@@ -77,7 +77,9 @@ class EventEntry(Contract):
 
     turn: str = Field(description="the turn; empty for a notice")
     seq: Number = Field(description="the runner's count within the turn; 0 is the gateway's own")
-    kind: str = Field(description="`delta`, `tool`, `usage`, `state`, `notice`")
+    kind: str = Field(
+        description="`delta`, `tool`, `usage`, `state`; `turn` (begun, ended); `notice`"
+    )
     source: str = Field(default="", description="whose messages the turn answers")
     data: str = Field(description="a JSON object")
 

@@ -231,7 +231,7 @@ class RunCheck:
 
 @dataclass(frozen=True)
 class TurnGrant:
-    """A turn for the run, where `answer` is TURN."""
+    """A turn for the run, where `answer` is TURN; `cancelled`: a person has stopped it."""
 
     answer: RunAnswer
     turn: str = ""
@@ -239,6 +239,7 @@ class TurnGrant:
     conversation: int = 0
     remaining_seconds: float = 0
     messages: tuple[TurnMessage, ...] = field(default=())
+    cancelled: bool = False
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ class MailboxStore(Messages):
         )
         if answer[0] != "turn":
             return TurnGrant(RunAnswer(answer[0]))
-        _, granted, attempt, conversation, deadline, now, messages = answer
+        _, granted, attempt, conversation, deadline, now, messages, cancelled = answer
         return TurnGrant(
             RunAnswer.TURN,
             granted,
@@ -111,6 +111,7 @@ class MailboxStore(Messages):
             int(conversation),
             max(0.0, float(deadline) - float(now)),
             tuple(read_message(entry) for entry in json.loads(messages)),
+            cancelled == "1",
         )
 
     async def commit_result(

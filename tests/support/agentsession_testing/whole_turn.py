@@ -110,11 +110,23 @@ class WholeTurn:
 
 @asynccontextmanager
 async def whole_turn(
-    store: MailboxStore, valkey: Valkey, folder: Path, model: str, turn_seconds: float
+    store: MailboxStore,
+    valkey: Valkey,
+    folder: Path,
+    model: str,
+    turn_seconds: float,
+    agent: dict[str, Any] | None = None,
 ) -> AsyncIterator[WholeTurn]:
-    """A session whose turns may take so long, its first run begun, before a model server."""
+    """A session whose turns may take so long, its first run begun, before a model server.
+
+    `agent` is the session's `spec.agent`.
+    """
     kube_api = KubeApi()
-    spec = {"user": {"id": USER}, "run": {"turnTimeoutSeconds": int(turn_seconds)}}
+    spec = {
+        "user": {"id": USER},
+        "run": {"turnTimeoutSeconds": int(turn_seconds)},
+        "agent": agent or {},
+    }
     kube_api.cluster.add_session(SESSION, SESSION_UID, spec)
     kube_api.cluster.add_run(SESSION, SESSION_UID, 1, TOKEN)
     await store.begin_run(

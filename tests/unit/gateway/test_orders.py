@@ -9,28 +9,30 @@ import pytest
 
 from agentsession_core.mailbox.model import RunAnswer, RunRecord, RunState, TurnGrant
 from agentsession_core.wire import TurnMessage
-from agentsession_gateway.orders import Sent, next_order, standing, too_late
+from agentsession_gateway.orders import Sent, next_orders, standing, too_late
 from agentsession_testing.operator_worlds import EMPTY
 
 GRANT = TurnGrant(RunAnswer.TURN, "t1", 1, 3, 12.5, (TurnMessage(id="m", text="Grüße\n\n"),))
 
 
+def names(grant: TurnGrant, sent: Sent) -> tuple[list[str], Sent]:
+    orders, then = next_orders(grant, sent)
+    return [order.name for order in orders], then
+
+
 def test_a_turn_is_told_once() -> None:
-    order, sent = next_order(GRANT, Sent())
-    assert order is not None
-    assert order.name == "turn"
-    assert next_order(GRANT, sent) == (None, sent)
+    told, sent = names(GRANT, Sent())
+    assert told == ["turn"]
+    assert names(GRANT, sent) == ([], sent)
 
 
 def test_a_turns_next_attempt_is_told() -> None:
-    _, sent = next_order(GRANT, Sent())
-    order, _ = next_order(TurnGrant(RunAnswer.TURN, "t1", 2), sent)
-    assert order is not None
+    _, sent = names(GRANT, Sent())
+    assert names(replace(GRANT, attempt=2), sent)[0] == ["turn"]
 
 
 def test_on_the_wire() -> None:
-    order, _ = next_order(GRANT, Sent())
-    assert order is not None
+    [order], _ = next_orders(GRANT, Sent())
     head, data, *rest = order.encode().decode().split("\n")
     assert head == "event: turn"
     # A line break in a message must not end the event.
@@ -44,22 +46,31 @@ def test_on_the_wire() -> None:
     }
 
 
+def test_a_cancel_is_told_once_and_behind_its_turn() -> None:
+    cancelled = replace(GRANT, cancelled=True)
+    assert names(cancelled, Sent())[0] == ["turn", "cancel"]
+    _, sent = names(GRANT, Sent())
+    [cancel], sent = next_orders(cancelled, sent)
+    assert cancel.encode() == b'event: cancel\ndata: {"turn": "t1"}\n\n'
+    assert names(cancelled, sent) == ([], sent)
+    # The next attempt, or turn, is told of its own.
+    assert names(replace(cancelled, attempt=2), sent)[0] == ["turn", "cancel"]
+    assert names(replace(GRANT, turn="t2"), sent)[0] == ["turn"]
+
+
 def test_drain_once_until_it_is_taken_back() -> None:
     drained, empty = TurnGrant(RunAnswer.DRAINED), TurnGrant(RunAnswer.EMPTY)
-    order, sent = next_order(drained, Sent())
-    assert order is not None
+    [order], sent = next_orders(drained, Sent())
     assert order.encode() == b"event: drain\ndata: {}\n\n"
-    assert next_order(drained, sent) == (None, sent)
-    nothing, sent = next_order(empty, sent)
-    assert nothing is None
-    assert next_order(drained, sent)[0] is not None
+    assert names(drained, sent) == ([], sent)
+    told, sent = names(empty, sent)
+    assert told == []
+    assert names(drained, sent)[0] == ["drain"]
 
 
 def test_drain_after_a_turn() -> None:
-    _, sent = next_order(GRANT, Sent())
-    order, _ = next_order(TurnGrant(RunAnswer.DRAINED), sent)
-    assert order is not None
-    assert order.name == "drain"
+    _, sent = names(GRANT, Sent())
+    assert names(TurnGrant(RunAnswer.DRAINED), sent)[0] == ["drain"]
 
 
 @pytest.mark.parametrize(("now", "late"), [(0.0, False), (70.0, False), (70.1, True), (500, True)])

@@ -21,8 +21,8 @@ local function order(ids)
     local found = redis.call('XRANGE', incoming, id, id)
     if found[1] then messages[#messages + 1] = message(id, found[1][2]) end
   end
-  local record = redis.call('HMGET', turnkey, 'turn', 'attempt', 'conversation', 'deadline')
-  return {'turn', record[1], record[2], record[3], record[4], at, cjson.encode(messages)}
+  local record = redis.call('HMGET', turnkey, 'turn', 'attempt', 'conversation', 'deadline', 'cancelled_at')
+  return {'turn', record[1], record[2], record[3], record[4], at, cjson.encode(messages), record[5] and '1' or '0'}
 end
 
 -- Whoever follows the events learns whose messages the turn has taken up. Their text is there only
