@@ -20,7 +20,7 @@ ARGS ?=
 export CLUSTER RELEASE NAMESPACE SESSIONS_NAMESPACE PUSH
 
 PYTHON := .venv/bin/python
-export PYTHONPATH := dev/workbench:dev/localcluster:dev/images
+export PYTHONPATH := dev/workbench:dev/localcluster:dev/images:dev/load
 WORKBENCH := $(PYTHON) -m workbench
 STEP := dev/step
 SOURCES := core operator gateway bridge agent-image dev tests
@@ -75,6 +75,10 @@ uninstall: env ## Remove the release; sessions and volumes stay
 .PHONY: bench
 bench: install ## Figures beside a plain Job; fewer rounds: make bench ROUNDS=3
 	@$(WORKBENCH) bench $(ARGS)
+
+.PHONY: bench-scale
+bench-scale: env ## 10,000 sessions on a control plane of its own; fewer: make bench-scale SESSIONS=500
+	@$(PYTHON) -m sessionload scale $(ARGS)
 
 .PHONY: crds
 crds: env ## Generate the CRDs and the references of API and Redis from the models

@@ -57,6 +57,7 @@ class Service:
         settings, failed = self._settings, self._metrics.count_error
         async with asyncio.TaskGroup() as group:
             group.create_task(self._queue.run(settings.workers))
+            group.create_task(self._tell_reconciled())
             group.create_task(self._wait_for_schema())
             group.create_task(follow_hints(self._store, self._cache, self._queue, failed))
             group.create_task(
@@ -65,6 +66,11 @@ class Service:
             group.create_task(
                 self._sweep.every(settings.anti_entropy_seconds, self._sweep.anti_entropy, failed)
             )
+
+    async def _tell_reconciled(self) -> None:
+        """Says when every session has been looked at once: until then nobody knows what is late."""
+        await self._queue.idle()
+        log.info("reconciled", sessions=len(self._cache.sessions()))
 
     async def _wait_for_schema(self) -> None:
         """Becomes ready by itself once newer CRDs have been applied."""

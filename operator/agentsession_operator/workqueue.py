@@ -43,6 +43,8 @@ class WorkQueue:
         self._deadlines: dict[Key, float] = {}
         self._heap: list[tuple[float, str, Key]] = []
         self._sooner = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @property
     def depth(self) -> int:
@@ -55,6 +57,7 @@ class WorkQueue:
             self._again.add(key)
         elif key not in self._queued:
             self._queued.add(key)
+            self._idle.clear()
             self._ready.put_nowait(key)
 
     def add_at(self, key: Key, when: float) -> None:
@@ -65,6 +68,10 @@ class WorkQueue:
         self._deadlines[key] = when
         heapq.heappush(self._heap, (when, str(key), key))
         self._sooner.set()
+
+    async def idle(self) -> None:
+        """Waits until every key that was added has been worked on."""
+        await self._idle.wait()
 
     async def run(self, workers: int) -> None:
         """Works until cancelled."""
@@ -87,6 +94,8 @@ class WorkQueue:
                 if key in self._again:
                     self._again.discard(key)
                     self.add(key)
+                if not self._active and not self._queued:
+                    self._idle.set()
 
     async def _attempt(self, key: Key) -> None:
         try:

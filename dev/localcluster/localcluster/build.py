@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from localcluster.settings import (
     GO_PACKAGE,
     HELM_VERSION,
     KUBERNETES_VERSION,
+    KWOK_VERSION,
     MINIMUM_GO,
     Paths,
 )
@@ -89,6 +90,17 @@ def build_targets() -> list[BuildTarget]:
     ]
 
 
+def kwok_target() -> BuildTarget:
+    """Return kwok, which plays nodes for load: no part of the cluster, built when load is asked for."""
+    return BuildTarget(
+        "kwok",
+        f"kwok {KWOK_VERSION}",
+        f"sigs.k8s.io/kwok/cmd/kwok@{KWOK_VERSION}",
+        "-s -w",
+        "3 minutes",
+    )
+
+
 def source_hash(folder: Path) -> str:
     """Return a hash of one Go module: names and contents of its source files.
 
@@ -116,14 +128,19 @@ def cached_program(paths: Paths, target: BuildTarget) -> Path:
     return paths.cache / "programs" / f"{target.program}-{key}" / target.program
 
 
-def build_missing(paths: Paths, reporter: Reporter) -> dict[str, Path]:
+def build_missing(
+    paths: Paths, reporter: Reporter, targets: Sequence[BuildTarget] | None = None
+) -> dict[str, Path]:
     """Build what the cache does not have and return program name -> executable.
+
+    `targets` are the cluster's own programs, unless others are given.
 
     Raises:
         ClusterError: no Go toolchain could be had, or a build failed.
     """
-    programs = {target.program: cached_program(paths, target) for target in build_targets()}
-    missing = [target for target in build_targets() if not programs[target.program].exists()]
+    wanted = build_targets() if targets is None else targets
+    programs = {target.program: cached_program(paths, target) for target in wanted}
+    missing = [target for target in wanted if not programs[target.program].exists()]
     if missing:
         go = find_go(paths, reporter)
         for target in missing:

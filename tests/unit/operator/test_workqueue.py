@@ -129,3 +129,26 @@ async def test_the_earlier_of_two_appointments_holds(order: tuple[float, float])
         for delay in order:
             queue.add_at(A, now + delay)
         await done.wait()
+
+
+async def test_idle_is_when_everything_added_has_been_worked_on_also_what_came_meanwhile() -> None:
+    seen: list[Key] = []
+    begun, release = asyncio.Event(), asyncio.Event()
+
+    async def work(key: Key) -> float | None:
+        begun.set()
+        await release.wait()
+        seen.append(key)
+        return None
+
+    queue = make_queue(work)
+    queue.add(A)
+    queue.add(B)
+    waiting = asyncio.create_task(queue.idle())
+    async with running(queue, workers=1), asyncio.timeout(DEADLINE):
+        await begun.wait()
+        queue.add(A)
+        assert not waiting.done()
+        release.set()
+        await waiting
+    assert seen == [A, B, A]

@@ -30,6 +30,7 @@ def test_make_alone_lists_every_target_with_a_line_of_help() -> None:
         "images",
         "install",
         "bench",
+        "bench-scale",
     ):
         assert re.search(rf"^  make {target} +\S", shown, re.MULTILINE), target
     phony = re.findall(r"^\.PHONY: (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)

@@ -20,6 +20,9 @@ class Unit(StrEnum):
     SECONDS = "s"
     MILLISECONDS = "ms"
     MEBIBYTES = "MiB"
+    KIBIBYTES = "KiB"
+    PERCENT = "%"
+    PER_SECOND = "/s"
     COUNT = ""
 
 

@@ -9,7 +9,10 @@ from typing import Any
 from workbench.bench.figures import Figure, Section, Stage, Target, Unit, judge
 from workbench.bench.statistics import summarise
 
-DECIMALS = {Unit.SECONDS: 3, Unit.MILLISECONDS: 2, Unit.MEBIBYTES: 1, Unit.COUNT: 0}
+DECIMALS = {
+    **{Unit.SECONDS: 3, Unit.MILLISECONDS: 2, Unit.MEBIBYTES: 1, Unit.COUNT: 0},
+    **{Unit.KIBIBYTES: 1, Unit.PERCENT: 2, Unit.PER_SECOND: 2},
+}
 COLUMNS = ("", "n", "min", "p50", "p95", "max", "target", "")
 
 

@@ -1,0 +1,1 @@
+"""Load: sessions in their thousands, on real nodes or played ones, and what it costs."""

@@ -1,0 +1,5 @@
+"""`python -m sessionload`."""
+
+from sessionload.cli import main
+
+main(prog_name="python -m sessionload")

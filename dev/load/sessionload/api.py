@@ -1,0 +1,165 @@
+"""The API server as load needs it: plain JSON, many calls at once, watches that begin with a list."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from kubernetes_asyncio.client import ApiClient
+from kubernetes_asyncio.client.exceptions import ApiException
+
+from agentsession_core import naming
+
+Body = dict[str, Any]
+MERGE = "application/merge-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+PAGE = 500
+WATCH_SECONDS = 3600
+CALL_SECONDS = 60.0
+
+
+class ApiError(Exception):
+    """The API server refused or did not answer; `status` is 0 where there was no answer."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"HTTP {status}: {message[:300]}")
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Change:
+    """One event of a watch; `kind` is ADDED, MODIFIED or DELETED."""
+
+    kind: str
+    body: Body
+
+
+class Api:
+    """Calls by path. Every call raises ApiError."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> Body:
+        """An object or one page of a list."""
+        return await self._call("GET", path, query=query)
+
+    async def post(self, path: str, body: Body) -> Body:
+        """Makes an object and answers it."""
+        return await self._call("POST", path, body)
+
+    async def patch(self, path: str, body: Body, kind: str = MERGE) -> Body:
+        """Changes an object and answers it."""
+        return await self._call("PATCH", path, body, content_type=kind)
+
+    async def delete(self, path: str, query: Mapping[str, str] | None = None) -> None:
+        """Deletes an object or, with a selector, many."""
+        await self._call("DELETE", path, {"propagationPolicy": "Background"}, query=query)
+
+    async def list(self, path: str, selector: str = "") -> AsyncIterator[Body]:
+        """Every object, page by page."""
+        query = {"limit": str(PAGE), **({"labelSelector": selector} if selector else {})}
+        while True:
+            page = await self.get(path, query)
+            for body in page.get("items", ()):
+                yield body
+            token = page.get("metadata", {}).get("continue")
+            if not token:
+                return
+            query["continue"] = token
+
+    async def watch(self, path: str, selector: str = "") -> AsyncIterator[Change]:
+        """All objects that are there as ADDED, then every change, for ever.
+
+        A watch that ends begins again; what the cut hid comes as ADDED once more, deletions do not.
+        """
+        labels = {"labelSelector": selector} if selector else {}
+        while True:
+            listed = await self.get(path, {**labels, "resourceVersion": "0"})
+            for body in listed.get("items", ()):
+                yield Change("ADDED", body)
+            version = listed["metadata"]["resourceVersion"]
+            query = {**labels, "watch": "true", "timeoutSeconds": str(WATCH_SECONDS)}
+            async for change in self._changes(path, {**query, "resourceVersion": version}):
+                yield change
+
+    async def _changes(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Change]:
+        response = await self._open("GET", path, None, query, "", WATCH_SECONDS + CALL_SECONDS)
+        try:
+            async for line in response.content:
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    return
+                yield Change(event["type"], event["object"])
+        except (aiohttp.ClientError, TimeoutError):
+            return
+        finally:
+            response.close()
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        body: Body | None = None,
+        query: Mapping[str, str] | None = None,
+        content_type: str = "application/json",
+    ) -> Body:
+        response = await self._open(method, path, body, query or {}, content_type)
+        try:
+            text = await response.text()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise ApiError(0, f"{method} {path}: {type(error).__name__}") from error
+        if response.status >= 400:
+            raise ApiError(response.status, f"{method} {path}: {text}")
+        answer: Body = json.loads(text)
+        return answer
+
+    async def _open(
+        self,
+        method: str,
+        path: str,
+        body: Body | None,
+        query: Mapping[str, str],
+        content_type: str,
+        seconds: float = CALL_SECONDS,
+    ) -> Any:
+        headers = {"Accept": "application/json"}
+        if content_type:
+            headers["Content-Type"] = content_type
+        try:
+            return await self._client.call_api(
+                path,
+                method,
+                query_params=list(query.items()),
+                header_params=headers,
+                body=body,
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _return_http_data_only=True,
+                _request_timeout=seconds,
+            )
+        except ApiException as error:
+            raise ApiError(error.status or 0, f"{method} {path}: {error.reason}") from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise ApiError(0, f"{method} {path}: {type(error).__name__}") from error
+
+
+def sessions_path(namespace: str, name: str = "") -> str:
+    """Path of a namespace's AgentSessions, or of one."""
+    path = f"/apis/{naming.API_VERSION}/namespaces/{namespace}/{naming.SESSION_PLURAL}"
+    return f"{path}/{name}" if name else path
+
+
+def core_path(namespace: str, plural: str, name: str = "") -> str:
+    """Path of a namespace's objects of the core group, or of one."""
+    path = f"/api/v1/namespaces/{namespace}/{plural}"
+    return f"{path}/{name}" if name else path
+
+
+def jobs_path(namespace: str, name: str = "") -> str:
+    """Path of a namespace's Jobs, or of one."""
+    path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
+    return f"{path}/{name}" if name else path

@@ -1,0 +1,90 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from agentsession_core import kube
+from localcluster.console import Reporter
+from localcluster.errors import ClusterError
+from sessionload.api import Api
+from sessionload.records import Journal
+from sessionload.scale import Size, run_scale
+from sessionload.standin import Settings as StandInSettings
+from sessionload.standin import StandIn
+
+CLONE = Path(__file__).resolve().parents[3]
+
+
+@click.group()
+def main() -> None:
+    """Load on the product: sessions in their thousands, and what it costs."""
+
+
+@main.command()
+@click.option(
+    "--sessions",
+    envvar="SESSIONS",
+    default=10_000,
+    show_default=True,
+    type=click.IntRange(10),
+    help="How many sessions there are in the end; 500 are for a try.",
+)
+@click.option("--seed", envvar="SEED", default=1, show_default=True, help="Of all random times.")
+@click.option(
+    "--idle-seconds",
+    default=60.0,
+    show_default=True,
+    help="How long idle sessions are watched.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    default=CLONE / ".build" / "scale",
+    help="State, logs and journals of the run; emptied first.  [default: .build/scale]",
+)
+def scale(sessions: int, seed: int, idle_seconds: float, folder: Path) -> None:
+    """Measure operator and gateway under many sessions, on a control plane of its own."""
+    reporter = Reporter(Console(stderr=True))
+    try:
+        failed = run_scale(CLONE, folder.absolute(), Size(sessions, idle_seconds, seed), reporter)
+    except ClusterError as error:
+        reporter.error(error)
+        sys.exit(1)
+    sys.exit(1 if failed else 0)
+
+
+@main.command("stand-in")
+@click.option("--namespace", default="agents", show_default=True, help="Where run pods are.")
+@click.option("--folder", type=click.Path(path_type=Path), required=True, help="For pods' tokens.")
+@click.option("--journal", type=click.Path(path_type=Path), required=True, help="A line per pod.")
+@click.option("--think-seconds", default=0.2, show_default=True, help="From a turn to its answer.")
+def stand_in(namespace: str, folder: Path, journal: Path, think_seconds: float) -> None:
+    """Be kubelet and runner of the run pods in the cluster that KUBECONFIG names.
+
+    For pods on nodes that kwok plays. Real nodes' pods have a runner of their own.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    settings = StandInSettings(namespace, folder, think_seconds)
+    asyncio.run(_stand_in(settings, Journal(journal)))
+
+
+async def _stand_in(settings: StandInSettings, journal: Journal) -> None:
+    async with kube.connect("sessionload-stand-in") as client:
+        work = asyncio.create_task(StandIn(Api(client), settings, journal).run())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, work.cancel)
+        try:
+            await work
+        except asyncio.CancelledError:
+            return
+        finally:
+            journal.close()

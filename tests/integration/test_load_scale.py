@@ -1,0 +1,67 @@
+"""The load tool's own life: real control plane, operator, gateway and Redis, pods that kwok plays."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+SESSIONS = 20
+SECONDS = 240
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """One small run, as `make bench-scale` makes it."""
+    if not os.environ.get("LOCALKUBE_BINARY"):
+        pytest.skip("LOCALKUBE_BINARY is not set: make test sets it where the local cluster is")
+    folder = tmp_path_factory.mktemp("load")
+    sizes = ("--sessions", str(SESSIONS), "--idle-seconds", "5")
+    done = subprocess.run(
+        [sys.executable, "-m", "sessionload", "scale", *sizes, "--folder", str(folder / "scale")],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stderr[-4000:]}\n{done.stdout[-4000:]}"
+    found: dict[str, Any] = json.loads((folder / "scale.json").read_text())
+    found["lives"] = [
+        json.loads(line) for line in (folder / "scale" / "load.jsonl").read_text().splitlines()
+    ]
+    found["pods"] = [
+        json.loads(line) for line in (folder / "scale" / "stand-in.jsonl").read_text().splitlines()
+    ]
+    return found
+
+
+def test_every_session_lives_a_whole_life_on_a_played_node(report: dict[str, Any]) -> None:
+    lives = [life for life in report["lives"] if life["kind"] == "cold"]
+    assert len(lives) == SESSIONS
+    for life in lives:
+        assert life["error"] == ""
+        stamps = [life[key] for key in ("sent", "begun", "hello", "turn", "finished", "answered")]
+        assert stamps == sorted(stamps)
+        assert life["suspended"] >= life["answered"]
+
+
+def test_every_pod_spoke_with_its_own_token_and_left_with_bye(report: dict[str, Any]) -> None:
+    assert [pod["exit"] for pod in report["pods"]] == [0] * len(report["pods"])
+    assert all("error" not in pod and pod["token"] <= pod["hello"] for pod in report["pods"])
+
+
+def test_a_prompt_of_the_time_without_an_operator_is_answered(report: dict[str, Any]) -> None:
+    (woken,) = [life for life in report["lives"] if life["pattern"] == "restart"]
+    assert woken["error"] == ""
+    assert woken["answered"] is not None
+
+
+def test_idle_sessions_cause_no_request(report: dict[str, Any]) -> None:
+    figures = report["figures"]
+    assert figures[f"idle.calls.{SESSIONS}"]["values"] == [0]
+    assert report["unmeasured"] == []
