@@ -80,6 +80,10 @@ bench: install ## Figures beside a plain Job; fewer rounds: make bench ROUNDS=3
 bench-scale: env ## 10,000 sessions on a control plane of its own; fewer: make bench-scale SESSIONS=500
 	@$(PYTHON) -m sessionload scale $(ARGS)
 
+.PHONY: chaos
+chaos: env cluster ## Faults under traffic for half an hour; SEED, MINUTES, SESSIONS, FAULTS, KINDS, OPERATORS
+	@PYTHONPATH=$(PYTHONPATH):dev/chaos:tests/support nice -n 10 $(PYTHON) -m chaos
+
 .PHONY: crds
 crds: env ## Generate the CRDs and the references of API and Redis from the models
 	@$(PYTHON) -m agentsession_core.crd.generate crds charts/agentsession/crds

@@ -31,13 +31,14 @@ APPLY = "application/apply-patch+yaml"
 
 @dataclass
 class ApiServer:
-    """A running API server and its etcd."""
+    """A running API server and its etcd. `arguments` are further ones of the API server."""
 
     folder: Path
     program: str
     port: int = field(default_factory=free_port)
     etcd_port: int = field(default_factory=free_port)
     etcd_peer_port: int = field(default_factory=free_port)
+    arguments: tuple[str, ...] = ()
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -68,8 +69,18 @@ class ApiServer:
     def start(self) -> None:
         """Starts both and waits until the API server is ready."""
         self._start_etcd()
+        self.start_api_server()
+
+    def start_api_server(self) -> None:
+        """Starts the API server over its etcd, again if need be, and waits until it is ready."""
         self._start_api_server()
         self._wait_ready()
+
+    def kill_api_server(self) -> None:
+        """Ends the API server at once; its etcd stays."""
+        process = self.processes.pop("kube-apiserver")
+        process.kill()
+        process.wait()
 
     def stop(self) -> None:
         """Ends both at once."""
@@ -96,15 +107,7 @@ class ApiServer:
         )
 
     def _start_api_server(self) -> None:
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        key_file = self.folder / "service-account.key"
-        key_file.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.TraditionalOpenSSL,
-                serialization.NoEncryption(),
-            )
-        )
+        key_file = self._signing_key()
         tokens = self.folder / "tokens.csv"
         tokens.write_text(f"{ADMIN_TOKEN},admin,admin,system:masters\n", encoding="utf-8")
         self._run(
@@ -121,10 +124,25 @@ class ApiServer:
             "--service-cluster-ip-range=10.221.0.0/24",
             # Made by controllers that do not run here.
             "--disable-admission-plugins=ServiceAccount",
+            *self.arguments,
         )
 
+    def _signing_key(self) -> Path:
+        """The key of the service accounts' tokens, which outlive a restart."""
+        key_file = self.folder / "service-account.key"
+        if not key_file.exists():
+            key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+            key_file.write_bytes(
+                key.private_bytes(
+                    serialization.Encoding.PEM,
+                    serialization.PrivateFormat.TraditionalOpenSSL,
+                    serialization.NoEncryption(),
+                )
+            )
+        return key_file
+
     def _run(self, component: str, *arguments: str) -> None:
-        with (self.folder / f"{component}.log").open("wb") as log:
+        with (self.folder / f"{component}.log").open("ab") as log:
             self.processes[component] = subprocess.Popen(
                 [self.program, component, *arguments], stdout=log, stderr=log
             )

@@ -5,13 +5,15 @@ interrupted), `deaf` (never ends, not even by SIGTERM, with a child in a session
 `noise`, `giant`, `foreign` (a turn of its own first), `mute` (says nothing about starting), `unfit`,
 `status N`, `tool`, `unsaved`, `slow` (asks the model again without streaming), `gated` (until a file
 `open` is there), `closed` (closes its stdout and goes on, with a child in a session of its own), `flood`
-(a line of 80 MiB), `cut` (`gated`, then its model call was refused); else it echoes.
+(a line of 80 MiB), `cut` (`gated`, then its model call was refused); else it echoes. A file `pace`
+beside the program holds how many seconds an echo takes at most.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -115,9 +117,15 @@ def take_prompt(session: Session, record: dict[str, Any], lines: Iterator[str]) 
     return behaviour(session, prompt, lines)
 
 
+def pace() -> float:
+    file = Path(sys.argv[0]).with_name("pace")
+    return float(file.read_text()) if file.exists() else 0.0
+
+
 def echo(session: Session, prompt: str, lines: Iterator[str]) -> int | None:
     count = session.save(prompt)
     text = f"{count}: {prompt}"
+    time.sleep(random.uniform(0, pace()))  # noqa: S311 - a pace, no secret
     answer(f"msg_{count}", text)
     result(session.id, result=text)
     return None
