@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,7 +111,7 @@ def test_whatever_an_agent_writes_telegram_takes_it(markdown: str, times: int) -
         assert not _overlaps(nested, read.entities)
 
 
-def _overlaps(codes: list[dict[str, int]], entities: list[dict[str, int]]) -> bool:
+def _overlaps(codes: list[dict[str, Any]], entities: list[dict[str, Any]]) -> bool:
     """Whether a style stands inside of code, which Telegram refuses."""
     return any(
         code is not other
