@@ -48,6 +48,9 @@ TOKEN_DIRECTORY: Final = "/var/run/secrets/agentsession.dev/gateway"
 TOKEN_FILE: Final = f"{TOKEN_DIRECTORY}/token"
 WORKSPACE: Final = "/workspace"
 
+# The mailbox of a task's agent; its runs have a share of their own.
+TASK_MAILBOX_PREFIX: Final = "task-"
+
 SESSION_NAME_LIMIT: Final = 50
 IDENTIFIER_PATTERN: Final = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
 
@@ -75,6 +78,11 @@ def volume_claim_name(session: str) -> str:
 def run_id(session_uid: str, run: int) -> str:
     """The identity of a run, as Redis and the runner protocol carry it."""
     return f"{session_uid}/{run}"
+
+
+def is_task(mailbox: str) -> bool:
+    """Whether the mailbox is that of an engineering task, not of a chat."""
+    return mailbox.startswith(TASK_MAILBOX_PREFIX)
 
 
 def run_labels(session: str, session_uid: str, user: str, run: int) -> dict[str, str]:

@@ -93,6 +93,9 @@ class OperatorSettings(SettingsModel):
     backoff_base_seconds: float = Field(default=2, gt=0)
     backoff_limit_seconds: float = Field(default=300, gt=0)
     hello_timeout_seconds: float = Field(default=120, gt=0)
+    max_concurrent_runs: int = Field(default=100, ge=1, le=100_000)
+    reserved_task_percent: int = Field(default=10, ge=0, le=90)
+    placement_seconds: float = Field(default=60, gt=0)
 
 
 class RolloutSettings(SettingsModel):

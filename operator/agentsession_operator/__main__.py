@@ -28,10 +28,11 @@ from agentsession_core.settings import (
 from agentsession_operator.app import build_registry, run_kopf
 from agentsession_operator.cache import Cache
 from agentsession_operator.cluster import Cluster, ClusterError
-from agentsession_operator.factory import build_reconciler
+from agentsession_operator.factory import build_admission, build_reconciler
 from agentsession_operator.handlers import Handlers
 from agentsession_operator.health import serve_health
 from agentsession_operator.metrics import Metrics
+from agentsession_operator.queue_board import QueueBoard
 from agentsession_operator.service import Service
 from agentsession_operator.sweep import Sweep
 from agentsession_operator.workqueue import WorkQueue
@@ -72,17 +73,29 @@ async def serve(settings: Settings, secrets: SecretFiles) -> None:
         connect(settings.redis.url, secrets.read(REDIS_PASSWORD)) as redis,
     ):
         store, cluster, cache = MailboxStore(redis), Cluster(api), Cache()
+        admission = build_admission(settings, time.time)
         reconcile = build_reconciler(
-            settings, cache, cluster, store, time.time, lambda: uuid.uuid4().hex[:16]
+            settings, cache, cluster, store, time.time, lambda: uuid.uuid4().hex[:16], admission
         )
         queue = WorkQueue(reconcile, time.time, metrics.count_error)
         reconcile.on_slot_free = queue.add
+        admission.wake = queue.add
         metrics.observe(cache, lambda: queue.depth)
         handlers = Handlers(cache, queue)
         sweep = Sweep(
             cache, cluster, store, queue, handlers, settings.session_namespaces, time.time
         )
-        service = Service(settings.operator, cluster, store, cache, queue, sweep, metrics)
+        service = Service(
+            settings.operator,
+            cluster,
+            store,
+            cache,
+            queue,
+            sweep,
+            metrics,
+            admission,
+            QueueBoard(admission, cache, store),
+        )
 
         async def unready() -> str | None:
             if service.problem:

@@ -23,7 +23,7 @@ from agentsession_operator.assess import (
 )
 from agentsession_operator.times import backoff_until
 from agentsession_operator.turn_problem import turn_problem
-from agentsession_operator.world import Problem, World
+from agentsession_operator.world import Place, Problem, World
 
 TRUE, FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
 _OUTDATED = "its image or settings have changed, the next run starts with the new ones"
@@ -110,7 +110,18 @@ def _why_not_started(world: World, found: Assessment) -> Verdict:
         return Verdict(FALSE, Reason.PREVIOUS_RUN_ENDING, "The previous run's pod is still ending.")
     if world.now < backoff_until(world):
         return _backing_off(world)
+    if not world.place.free:
+        return Verdict(FALSE, Reason.QUEUED, _queued(world.place))
     return Verdict(FALSE, Reason.WAITING_FOR_POD, "The run's Job is being made.")
+
+
+def _queued(place: Place) -> str:
+    kind = "tasks" if place.task else "chats"
+    number = f"Number {place.position} of {place.waiting}" if place.position else "In the queue"
+    return (
+        f"{number}: the {place.places} places for runs of {kind} are taken. It starts by itself when "
+        "its turn comes; operator.settings.maxConcurrentRuns of the chart says how many there are."
+    )
 
 
 def _backing_off(world: World) -> Verdict:
@@ -163,6 +174,10 @@ def suspended(world: World, found: Assessment) -> Verdict:
             TRUE,
             Reason.RUN_DEADLINE_NEAR,
             "The run ended: too little of run.activeDeadlineSeconds was left for a turn.",
+        )
+    if why == Reason.YIELDED:
+        return Verdict(
+            TRUE, Reason.YIELDED, "The run was idle and ended early: others waited for a place."
         )
     return Verdict(TRUE, Reason.IDLE, f"Nothing happened for {world.effective.suspend_after} s.")
 

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import Settings
+from agentsession_operator.admission import Admission
 from agentsession_operator.cache import Cache
 from agentsession_operator.cluster import Cluster
 from agentsession_operator.execute import Executor
+from agentsession_operator.fair_queue import Share
 from agentsession_operator.gather import Gatherer
 from agentsession_operator.reconcile import Reconciler
 from agentsession_operator.refusals import Refusals
@@ -24,6 +26,7 @@ def build_reconciler(
     store: MailboxStore,
     clock: Callable[[], float],
     new_id: Callable[[], str],
+    admission: Admission | None = None,
 ) -> Reconciler:
     """A reconciler over these; `clock` in seconds since the epoch."""
     operator = settings.operator
@@ -32,6 +35,7 @@ def build_reconciler(
         backoff_base=operator.backoff_base_seconds,
         backoff_limit=operator.backoff_limit_seconds,
         hello_timeout=operator.hello_timeout_seconds,
+        placement=operator.placement_seconds,
     )
     return Reconciler(
         cache,
@@ -41,4 +45,12 @@ def build_reconciler(
         StatusWriter(cluster, cache, clock, new_id),
         Refusals(limits),
         Rollout(settings.rollout.max_at_once),
+        admission or build_admission(settings, clock),
     )
+
+
+def build_admission(settings: Settings, clock: Callable[[], float]) -> Admission:
+    """The queue for runs; `clock` in seconds since the epoch."""
+    operator = settings.operator
+    share = Share.of_percent(operator.max_concurrent_runs, operator.reserved_task_percent)
+    return Admission(share, clock)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from agentsession_core.api import AgentSessionStatus, Phase
+from agentsession_core.api import AgentSessionStatus, Phase, Reason
 
 INTERVAL: Final = 1.0
+# A place in the queue is written at most so often, and only once it has changed by a tenth: it moves
+# with every start, for everybody. The exact one is in Redis.
+QUEUE_INTERVAL: Final = 30.0
 _TRIFLES: Final = frozenset({"last_activity_time", "suspend_time", "expiration_time"})
 # How long passing phases have to hold until they are written. From nothing to an answer takes less
 # than two seconds where image and volume are there, and a run takes one from its drain until
@@ -14,6 +17,7 @@ _TRIFLES: Final = frozenset({"last_activity_time", "suspend_time", "expiration_t
 _IN_PASSING: Final = {
     Phase.STARTING: 2.0,
     Phase.PENDING: 2.0,
+    Phase.QUEUED: 2.0,
     Phase.WORKING: 2.0,
     Phase.SUSPENDING: 3.0,
 }
@@ -40,8 +44,29 @@ def write_delay(
     if not changed - _TRIFLES:
         return None
     quiet = max(0.0, last_write + INTERVAL - now)
+    if before.phase is after.phase is Phase.QUEUED:
+        return quiet if _queue_has_moved(before, after, now - last_write) else None
     pause = _IN_PASSING.get(after.phase) if after.phase else None
     answered = before.last_handled_message_id != after.last_handled_message_id
     if pause is not None and not answered:
         return max(quiet, changed_since + pause - now)
     return quiet
+
+
+def _queue_has_moved(before: AgentSessionStatus, after: AgentSessionStatus, quiet: float) -> bool:
+    """Whether a queued session's status says something new, or its place is worth a write."""
+    if _without_place(before) != _without_place(after):
+        return True
+    shown, place = before.queue_position or 0, after.queue_position or 0
+    return quiet >= QUEUE_INTERVAL and abs(shown - place) >= max(1, shown // 10)
+
+
+def _without_place(status: AgentSessionStatus) -> AgentSessionStatus:
+    conditions = [
+        condition.model_copy(update={"message": ""})
+        if condition.reason is Reason.QUEUED
+        else condition
+        for condition in status.conditions or ()
+    ]
+    plain = dict.fromkeys((*_TRIFLES, "queue_position"))
+    return status.model_copy(update={**plain, "conditions": conditions})

@@ -7,6 +7,7 @@ from agentsession_core.mailbox.model import RunRecord, RunState
 from agentsession_operator.assess import Assessment, assess, claim_owner_is_wrong
 from agentsession_operator.complaints import next_question
 from agentsession_operator.failures import RunEnd, hello_deadline, must_end, overrun_turn
+from agentsession_operator.standing import give_back, may_drain_for_others, standing
 from agentsession_operator.status import describe
 from agentsession_operator.times import (
     backoff_until,
@@ -43,6 +44,7 @@ def plan(world: World) -> Plan:
         _next_look(world, found, actions),
         outdated=found.outdated,
         settled=found.settled,
+        standing=standing(world, found, actions),
     )
 
 
@@ -67,7 +69,7 @@ def _live_actions(world: World, found: Assessment) -> list[Action]:
         return []
     if record.state is RunState.ENDED:
         return [DeleteJob(job.name, job.uid)]
-    end = must_end(world, record, job, found.pod)
+    end = must_end(world, record, job, found.pod) or give_back(world, found)
     if end:
         return [*_ends(world, record, end), DeleteJob(job.name, job.uid)]
     if record.state is RunState.OPEN:
@@ -92,6 +94,8 @@ def _drain_actions(world: World, found: Assessment, record: RunRecord) -> list[A
         return [KeepRun(record.run)]
     if not working and not found.wanted:
         return [Drain(record.run, force=False, why=Reason.IDLE)]
+    if may_drain_for_others(world, found):
+        return [Drain(record.run, force=False, why=Reason.YIELDED)]
     return []
 
 
@@ -114,7 +118,7 @@ def _start_actions(world: World, found: Assessment) -> list[Action]:
         return [CountFailure(record.run, failure.reason, failure.message)]
     if not found.wanted or found.may_run or found.workspace:
         return []
-    if world.now < backoff_until(world):
+    if world.now < backoff_until(world) or not world.place.free:
         return []
     actions: list[Action] = []
     if world.children.claim is None:
@@ -150,5 +154,9 @@ def _moments_of_run(world: World, found: Assessment, record: RunRecord) -> list[
     if record.state is RunState.DRAINED and record.drained_at is not None:
         moments.append(record.drained_at + world.limits.drain_grace)
     if record.hello_at is None:
-        moments += [hello_deadline(world, record, found.pod), next_question(record, world.now)]
+        moments += [
+            hello_deadline(world, record, found.pod),
+            next_question(record, world.now),
+            record.begun_at + world.limits.placement,
+        ]
     return moments

@@ -9,6 +9,7 @@ import structlog
 
 from agentsession_core.api import Reason
 from agentsession_core.mailbox.store import MailboxStore
+from agentsession_operator.admission import Admission
 from agentsession_operator.cache import Cache
 from agentsession_operator.cluster import RefusedError
 from agentsession_operator.execute import Executor
@@ -18,6 +19,7 @@ from agentsession_operator.pace import INTERVAL
 from agentsession_operator.plan import plan
 from agentsession_operator.refusals import Refusals
 from agentsession_operator.rollout import SLOT_SECONDS, Rollout
+from agentsession_operator.standing import holds_place
 from agentsession_operator.world import Action, Drain, Plan, StartRun, World
 from agentsession_operator.writer import StatusWriter
 
@@ -39,6 +41,7 @@ class Reconciler:
         writer: StatusWriter,
         refusals: Refusals,
         rollout: Rollout,
+        admission: Admission,
     ) -> None:
         self._cache = cache
         self._store = store
@@ -47,6 +50,7 @@ class Reconciler:
         self._writer = writer
         self._refusals = refusals
         self._rollout = rollout
+        self._admission = admission
         self.on_slot_free: Callable[[Key], None] = lambda _: None
 
     async def __call__(self, key: Key) -> float | None:
@@ -58,6 +62,7 @@ class Reconciler:
             self._writer.forget(key)
             self._refusals.forget(key)
             self._settle(key)
+            self._admission.gone(key, holds=self._holds_place(key))
             return None
         world = await self._gatherer.gather(key, session)
         world = replace(
@@ -65,7 +70,7 @@ class Reconciler:
             refused=self._refusals.get(key, world.now),
             may_roll=self._rollout.admits(key, world.now),
         )
-        intended = plan(world)
+        world, intended = self._decide(key, world)
         try:
             await self._carry_out(key, world, intended.actions)
         except _RefusedActionError as refused:
@@ -73,6 +78,9 @@ class Reconciler:
             log.warning("refused", session=str(key), error=refused.error.message)
             # What was intended did not happen: this plan is only said.
             intended = replace(plan(replace(world, refused=refusal)), actions=())
+        finally:
+            # However it went: a place that was given and not taken is another session's.
+            self._admission.settle(key, holds=self._holds_place(key))
         self._follow_rollout(key, world, intended)
         waits = [await self._writer.say(key, session, intended.status)]
         if intended.requeue_at is not None:
@@ -83,6 +91,18 @@ class Reconciler:
         if intended.outdated and not world.may_roll:
             waits.append(SLOT_SECONDS)
         return min((wait for wait in waits if wait is not None), default=None)
+
+    def _decide(self, key: Key, world: World) -> tuple[World, Plan]:
+        """The plan, and the World in which the queue for runs has been asked about it."""
+        intended = plan(world)
+        place = self._admission.place(key, intended.standing)
+        if place == world.place:
+            return world, intended
+        world = replace(world, place=place)
+        return world, plan(world)
+
+    def _holds_place(self, key: Key) -> bool:
+        return holds_place(self._cache.children(key))
 
     async def _clean_up(self, key: Key, mailbox: str | None) -> None:
         """Removes the mailboxes of deleted sessions before anyone takes them over."""

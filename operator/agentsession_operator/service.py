@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
@@ -11,10 +12,12 @@ from redis import RedisError
 from agentsession_core.crd.served import missing_fields
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import OperatorSettings
+from agentsession_operator.admission import Admission
 from agentsession_operator.cache import Cache
 from agentsession_operator.cluster import Cluster, ClusterError, NotFoundError
 from agentsession_operator.hints import follow_hints
 from agentsession_operator.metrics import Metrics
+from agentsession_operator.queue_board import QueueBoard
 from agentsession_operator.sweep import Sweep
 from agentsession_operator.workqueue import WorkQueue
 
@@ -36,6 +39,8 @@ class Service:
         queue: WorkQueue,
         sweep: Sweep,
         metrics: Metrics,
+        admission: Admission,
+        board: QueueBoard,
     ) -> None:
         self._settings = settings
         self._cluster = cluster
@@ -44,6 +49,8 @@ class Service:
         self._queue = queue
         self._sweep = sweep
         self._metrics = metrics
+        self._admission = admission
+        self._board = board
         self.problem: str | None = "the watches have not started yet"
 
     async def run(self, synced: asyncio.Event, epoch: str) -> None:
@@ -52,13 +59,17 @@ class Service:
         await self._check_schema()
         # The cache has to be whole before the first decision: a child not yet seen looks like none.
         await self._sweep.anti_entropy()
-        await self._begin_epoch(epoch)
+        await self._until_redis_answers(lambda: self._store.begin_epoch(epoch))
+        # Nobody is given a place before it is known who has one and who waited for one.
+        await self._until_redis_answers(self._board.open)
         log.info("ready", sessions=len(self._cache.sessions()))
         settings, failed = self._settings, self._metrics.count_error
         async with asyncio.TaskGroup() as group:
             group.create_task(self._queue.run(settings.workers))
             group.create_task(self._tell_reconciled())
             group.create_task(self._wait_for_schema())
+            group.create_task(self._admission.run())
+            group.create_task(self._board.run(failed))
             group.create_task(follow_hints(self._store, self._cache, self._queue, failed))
             group.create_task(
                 self._sweep.every(settings.sweep_seconds, self._sweep.backlog, failed)
@@ -93,10 +104,10 @@ class Service:
             self.problem = f"the cluster's CRDs lack {', '.join(missing[:5])}; {_APPLY}"
             log.error("schema is too old", missing=missing, next_step=_APPLY)
 
-    async def _begin_epoch(self, epoch: str) -> None:
+    async def _until_redis_answers(self, ask: Callable[[], Awaitable[object]]) -> None:
         while True:
             try:
-                await self._store.begin_epoch(epoch)
+                await ask()
             except (RedisError, OSError) as error:
                 log.warning("waiting for redis", error=str(error), retry_seconds=RETRY_SECONDS)
                 self._metrics.count_error(error)

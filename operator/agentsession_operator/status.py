@@ -30,11 +30,12 @@ def describe(world: World, found: Assessment, actions: tuple[Action, ...]) -> Ag
     starting = next((action for action in actions if isinstance(action, StartRun)), None)
     runs = starting.run if starting else found.newest_run
     name = world.session.metadata.name
+    now_phase = phase(world, found, starting=starting is not None)
     claim = naming.volume_claim_name(name) if world.children.claim or starting else None
     return AgentSessionStatus(
         observed_generation=world.session.metadata.generation,
         effective=_effective(world),
-        phase=phase(world, found, starting=starting is not None),
+        phase=now_phase,
         conditions=conditions(world, found),
         runs=runs or None,
         job_name=naming.job_name(name, runs) if runs else None,
@@ -48,6 +49,7 @@ def describe(world: World, found: Assessment, actions: tuple[Action, ...]) -> Ag
         last_handled_message_id=(box.last.message_id if box.last else None)
         or before.last_handled_message_id,
         prompt_hash=box.prompt_hash or before.prompt_hash,
+        queue_position=world.place.position if now_phase is Phase.QUEUED else None,
         startup_milliseconds=_startup(found) or before.startup_milliseconds,
         usage=_usage(box.usage) if box.usage.turns or box.usage.input_tokens else before.usage,
         last_turn=_last_turn(box.last) if box.last else before.last_turn,
@@ -68,7 +70,9 @@ def phase(world: World, found: Assessment, *, starting: bool) -> Phase:
         return Phase.SUSPENDED
     if starting:
         return Phase.STARTING
-    return Phase.FAILED if world.now < backoff_until(world) else Phase.PENDING
+    if world.now < backoff_until(world):
+        return Phase.FAILED
+    return Phase.PENDING if world.place.free else Phase.QUEUED
 
 
 def _live_phase(world: World, found: Assessment) -> Phase:

@@ -11,6 +11,7 @@ from agentsession_core.api import (
     Condition,
     ConditionStatus,
     ConditionType,
+    Phase,
     Reason,
     TurnOutcome,
 )
@@ -26,6 +27,7 @@ _QUIET: Final = frozenset(
         Reason.WAITING_FOR_POD,
         Reason.WAITING_FOR_RUNNER,
         Reason.PREVIOUS_RUN_ENDING,
+        Reason.QUEUED,
         Reason.DRAINING,
         Reason.NOT_ACCEPTED,
         Reason.TERMINATING,
@@ -47,6 +49,7 @@ def tell(session: AgentSession, now: AgentSessionStatus) -> tuple[EventText, ...
     before = session.status
     return (
         *_of_workspace(before, now),
+        *_of_queue(before, now),
         *_of_run(before, now),
         *_of_trouble(before, now),
         *_of_turn(before, now),
@@ -60,6 +63,13 @@ def _of_workspace(before: AgentSessionStatus, now: AgentSessionStatus) -> tuple[
             EventText(NORMAL, "WorkspaceCreated", f"Made volume claim {now.volume_claim_name}"),
         )
     return ()
+
+
+def _of_queue(before: AgentSessionStatus, now: AgentSessionStatus) -> tuple[EventText, ...]:
+    becomes = _find(now, ConditionType.READY)
+    if now.phase is not Phase.QUEUED or before.phase is Phase.QUEUED or becomes is None:
+        return ()
+    return (EventText(NORMAL, becomes.reason.value, becomes.message),)
 
 
 def _of_run(before: AgentSessionStatus, now: AgentSessionStatus) -> tuple[EventText, ...]:

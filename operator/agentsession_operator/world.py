@@ -19,6 +19,7 @@ class Limits:
     backoff_base: float
     backoff_limit: float
     hello_timeout: float
+    placement: float = 60.0
     turn_overrun: float = 30.0
 
     def backoff(self, failures: int) -> float:
@@ -43,12 +44,49 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Place:
+    """What the queue for runs says to a session.
+
+    `free`: it may start a run. `must_yield`: others wait, its run is to end if nothing is lost by it.
+    `position` of `waiting` in its queue, None before the first decision; `places` are all that
+    sessions of its kind (`task` or chat) may have.
+    """
+
+    free: bool = True
+    must_yield: bool = False
+    position: int | None = None
+    waiting: int = 0
+    places: int = 0
+    task: bool = False
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a session stands towards that queue. Times in seconds since the epoch.
+
+    `waits_since`: it would start a run now, and since when its oldest message waits. `holds`: it has
+    a place; then `leaving`, `idle_since` and `stuck_since` as in `fair_queue.Holding`. `cramped`:
+    names the run or attempt that found no room in the cluster.
+    """
+
+    user: str
+    task: bool
+    waits_since: float | None
+    holds: bool
+    leaving: bool
+    idle_since: float | None
+    stuck_since: float | None
+    cramped: str | None
+
+
+@dataclass(frozen=True)
 class World:
     """One session and all that is known of it.
 
     `holds_mailbox`: no older session has the mailbox. `ignored_type`: what the template says now,
     where the session's first run has pinned another agent type. `complaint`: what Kubernetes' Events
-    say about a start that hangs. `may_roll`: an outdated run may be ended now.
+    say about a start that hangs. `may_roll`: an outdated run may be ended now. `place`: what the queue
+    for runs says.
     """
 
     session: AgentSession
@@ -64,6 +102,7 @@ class World:
     complaint: Problem | None = None
     refused: Refusal | None = None
     may_roll: bool = True
+    place: Place = Place()
 
     @property
     def now(self) -> float:
@@ -185,7 +224,7 @@ class Plan:
     """What to do, what to say, and when to look again (seconds since the epoch) if nothing happens.
 
     `outdated`: the live run was started with other settings than those in force; `settled`: it is
-    neither ending nor starting.
+    neither ending nor starting. `standing` is for the queue for runs.
     """
 
     actions: tuple[Action, ...]
@@ -193,3 +232,4 @@ class Plan:
     requeue_at: float | None
     outdated: bool
     settled: bool
+    standing: Standing

@@ -97,6 +97,7 @@ class Reason(StrEnum):
     WAITING_FOR_POD = "WaitingForPod"
     WAITING_FOR_RUNNER = "WaitingForRunner"
     PREVIOUS_RUN_ENDING = "PreviousRunEnding"
+    QUEUED = "Queued"
     BACKING_OFF = "BackingOff"
     NOT_ACCEPTED = "NotAccepted"
     MAILBOX_TAKEN = "MailboxTaken"
@@ -120,6 +121,7 @@ class Reason(StrEnum):
     NO_RUN = "NoRun"
     # Suspended
     IDLE = "Idle"
+    YIELDED = "Yielded"
     NEVER_STARTED = "NeverStarted"
     SUSPENDED_BY_USER = "SuspendedByUser"
     DRAINING = "Draining"

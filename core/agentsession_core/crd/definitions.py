@@ -15,7 +15,7 @@ from agentsession_core.crd.schema import Schema, structural_schema
 
 # Raised by one with every change of the schema: `make install` never replaces a newer one, and an
 # operator that finds an older one is unready.
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 
 Column = dict[str, Any]
 

@@ -13,6 +13,9 @@ SESSIONS_EPOCH: Final = "sessions:epoch"
 SESSIONS_MAILBOXES: Final = "sessions:mailboxes"
 SESSIONS_BACKLOG: Final = "sessions:backlog"
 SESSIONS_ACTIVITY: Final = "sessions:activity"
+# Sorted set of the mailboxes that wait for a run: score = place in their queue, from 1. Chats and tasks
+# queue apart. Written by the operator as a whole, at most every two seconds; it expires with it.
+SESSIONS_QUEUE: Final = "sessions:queue"
 OUTGOING_READY: Final = "outgoing:ready"
 
 

@@ -99,7 +99,7 @@ class FailureRecord:
 
 @dataclass(frozen=True)
 class MailboxState:
-    """One consistent look at a mailbox."""
+    """One consistent look at a mailbox. `waiting_since`: when its oldest message came."""
 
     waiting: int
     closed: bool
@@ -115,6 +115,7 @@ class MailboxState:
     last_activity: float | None
     epoch: str | None
     now: float
+    waiting_since: float | None = None
 
     @property
     def waiting_behind_turn(self) -> int:

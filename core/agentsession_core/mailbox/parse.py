@@ -79,7 +79,7 @@ def _number(value: str | None) -> float | None:
 
 def read_state(answer: list[Any]) -> MailboxState:
     """The answer of `state.lua`."""
-    waiting, mailbox, run, turn, last, usage, prompt, activity, epoch, now = answer
+    waiting, mailbox, run, turn, last, usage, prompt, activity, epoch, now, oldest = answer
     box = _pairs(mailbox)
     return MailboxState(
         waiting=int(waiting),
@@ -96,7 +96,13 @@ def read_state(answer: list[Any]) -> MailboxState:
         last_activity=_number(read_text(activity)),
         epoch=read_text(epoch) or None,
         now=float(read_text(now)),
+        waiting_since=_entry_time(read_text(oldest)),
     )
+
+
+def _entry_time(entry_id: str) -> float | None:
+    """When an entry came: an id of Redis' own making begins with the milliseconds."""
+    return int(entry_id.partition("-")[0]) / 1000 if entry_id else None
 
 
 def _run_record(run: dict[str, str]) -> RunRecord | None:

@@ -212,6 +212,20 @@ class MailboxStore(Messages):
         """Mailboxes in which messages wait."""
         return sorted(read_text(m) for m in await self._redis.smembers(keys.SESSIONS_BACKLOG))
 
+    async def publish_queue(self, positions: Mapping[str, int], keep_seconds: int) -> None:
+        """Replaces `sessions:queue` (mailbox → place in its queue); it is gone after `keep_seconds`."""
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.delete(keys.SESSIONS_QUEUE)
+            if positions:
+                pipe.zadd(keys.SESSIONS_QUEUE, dict(positions))
+                pipe.expire(keys.SESSIONS_QUEUE, keep_seconds)
+            await pipe.execute()
+
+    async def queue_position(self, mailbox: str) -> int | None:
+        """The mailbox's place in the queue for a run, from 1; None if it does not wait for one."""
+        score = await self._redis.zscore(keys.SESSIONS_QUEUE, mailbox)
+        return None if score is None else int(score)
+
     async def mailboxes(self) -> list[str]:
         """Every mailbox that a session has used."""
         return sorted(read_text(m) for m in await self._redis.smembers(keys.SESSIONS_MAILBOXES))

@@ -18,6 +18,7 @@ from agentsession_operator.patch import merge_patch
 from agentsession_operator.plan import plan
 from agentsession_operator.status import first_bytes
 from agentsession_operator.story import tell
+from agentsession_operator.world import Place
 from agentsession_testing.operator_worlds import (
     EMPTY,
     NOW,
@@ -106,6 +107,21 @@ def test_a_passing_phase_waits_for_the_next_one() -> None:
     )
 
 
+def queued(position: int | None) -> AgentSessionStatus:
+    place = Place(free=False, position=position, waiting=100, places=5)
+    return plan(make_world(mailbox=replace(EMPTY, waiting=1), place=place)).status
+
+
+def test_a_place_in_the_queue_is_written_seldom_and_only_when_it_has_moved_by_a_tenth() -> None:
+    assert write_delay(AgentSessionStatus(), queued(50), NOW, 0, NOW) == 2.0
+    assert write_delay(queued(50), queued(49), NOW, 0, NOW) is None
+    assert write_delay(queued(50), queued(45), NOW, NOW - 29, NOW) is None
+    assert write_delay(queued(50), queued(45), NOW, NOW - 30, NOW) == 0
+    assert write_delay(queued(2), queued(1), NOW, NOW - 30, NOW) == 0
+    other = queued(50).model_copy(update={"agent_session_id": "new"})
+    assert write_delay(queued(50), other, NOW, NOW - 29, NOW) == 0
+
+
 @given(st.text(max_size=3000), st.integers(min_value=0, max_value=REPLY_BYTES))
 def test_reply_keeps_whole_characters(text: str, limit: int) -> None:
     kept, truncated = first_bytes(text, limit)
@@ -174,6 +190,12 @@ class TestStory:
         before = plan(make_live_world()).status.to_api()
         asleep = make_world(make_session(status=before), children=Children(claim=make_claim()))
         assert self.events(before, plan(asleep).status) == ["Suspended"]
+
+    def test_queueing_is_told_once_and_is_no_warning(self) -> None:
+        told = [e for e in tell(make_session(), queued(3)) if e.reason == "Queued"]
+        assert [event.type for event in told] == ["Normal"]
+        assert "Number 3 of 100" in told[0].message
+        assert self.events(queued(3).to_api(), queued(2)) == []
 
     def test_wrong_model_key_is_a_warning_that_names_the_value_to_set(self) -> None:
         failed = replace(LAST, outcome=TurnOutcome.MODEL_ERROR, model_status=401)

@@ -1,6 +1,7 @@
 -- Everything the operator decides from, read in one step.
 -- KEYS: incoming mailbox run turn last usage prompt   ARGV: mailbox
 local now = redis.call('TIME')
+local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
 return {
   redis.call('XLEN', KEYS[1]),
   redis.call('HGETALL', KEYS[2]),
@@ -12,4 +13,5 @@ return {
   redis.call('ZSCORE', 'sessions:activity', ARGV[1]) or '',
   redis.call('GET', 'sessions:epoch') or '',
   now[1] .. '.' .. string.format('%06d', now[2]),
+  oldest and oldest[1] or '',
 }
