@@ -2,7 +2,7 @@
 
     RANDOM_EXAMPLES=10000 .venv/bin/python -m pytest tests/unit -m random
 
-pytest prints the seed in its first lines; `--hypothesis-seed=N` plays the same examples again.
+A failure prints what plays it again.
 """
 
 from __future__ import annotations
@@ -17,9 +17,4 @@ from hypothesis import HealthCheck, settings
 def examples(usually: int) -> Callable[[Any], Any]:
     """Decorates a test: `usually` examples, or as many as RANDOM_EXAMPLES says."""
     number = int(os.environ.get("RANDOM_EXAMPLES", usually))
-    return settings(
-        max_examples=number,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow],
-        print_blob=True,
-    )
+    return settings(max_examples=number, suppress_health_check=[HealthCheck.too_slow])
