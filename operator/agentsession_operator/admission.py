@@ -26,7 +26,8 @@ class Admission:
 
     Nothing here looks at all sessions. Without a queue a place is given in the look that asks for it;
     with one the decision is made for all who wait at once, `pause` seconds after the last at the
-    earliest, so that many changes are one decision. `moved` is set when positions have changed.
+    earliest, so that many changes are one decision. `moved` is set when positions have changed, and
+    once when they are first known.
     """
 
     def __init__(self, share: Share, clock: Callable[[], float]) -> None:
@@ -42,10 +43,12 @@ class Admission:
         self._cramped: dict[Key, str] = {}
         self._helped: dict[Key, str] = {}
         self._started = {False: 0, True: 0}
+        self._last_start: dict[tuple[str, bool], float] = {}
         self._expected: dict[Key, bool] = {}
         self._missing = {False: 0, True: 0}
         self._opened_at = 0.0
         self._changed = asyncio.Event()
+        self._numbered = False
         self.positions: Mapping[Key, int] = {}
         self.moved = asyncio.Event()
         self.wake: Callable[[Key], None] = lambda _: None
@@ -71,6 +74,7 @@ class Admission:
         """
         self._no_longer_expected(key)
         self._note_cramped(key, standing.cramped)
+        self._note_start(standing.user, standing.task, standing.began_at)
         if standing.waits_since is not None:
             return self._ask(Waiting(key, standing.user, standing.task, standing.waits_since))
         self._stop_waiting(key)
@@ -151,6 +155,7 @@ class Admission:
             [self._as_it_will_be(item) for item in self._holding.values()],
             self._share,
             started=(self._started[False], self._started[True]),
+            last_start=self._last_start,
             cramped=len(unhelped),
         )
         for key in decided.starts:
@@ -158,16 +163,20 @@ class Admission:
             self._started[self._share.is_task(item)] += 1
             self._grant(item)
             self.wake(key)
-        queues = (decided.chats, decided.tasks)
-        positions = {key: number for queue in queues for number, key in enumerate(queue, 1)}
-        if positions != self.positions:
-            self.positions = positions
-            self.moved.set()
+        if all(is_open.values()):
+            self._number(decided.chats, decided.tasks)
         self._have_yield(decided, unhelped)
         return decided
 
     def _as_it_will_be(self, item: Holding) -> Holding:
         return replace(item, leaving=True) if item.key in self._making_room else item
+
+    def _number(self, *queues: tuple[Key, ...]) -> None:
+        positions = {key: number for queue in queues for number, key in enumerate(queue, 1)}
+        if positions != self.positions or not self._numbered:
+            self._numbered = True
+            self.positions = positions
+            self.moved.set()
 
     def _have_yield(self, decided: Decision, unhelped: list[Key]) -> None:
         before = self._yielding | self._making_room
@@ -222,6 +231,7 @@ class Admission:
         self._stop_waiting(item.key)
         self._hold(Holding(item.key, item.user, item.task))
         self._granted[item.key] = self._clock()
+        self._note_start(item.user, item.task, self._clock())
 
     def _drop_stale_grants(self) -> None:
         latest = self._clock() - GRANT_SECONDS
@@ -260,6 +270,11 @@ class Admission:
         elif self._cramped.get(key) != name:
             self._cramped[key] = name
             self._changed.set()
+
+    def _note_start(self, user: str, is_task: bool, began_at: float | None) -> None:
+        if began_at is not None:
+            whose = (user, is_task and self._share.for_tasks > 0)
+            self._last_start[whose] = max(began_at, self._last_start.get(whose, 0.0))
 
     def _no_longer_expected(self, key: Key) -> None:
         task = self._expected.pop(key, None)

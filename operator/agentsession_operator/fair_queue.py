@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from agentsession_operator.model import Key
@@ -12,6 +13,7 @@ from agentsession_operator.model import Key
 # Every so many starts the longest wait decides alone. By the fair order alone a user who has runs
 # already would wait for ever while others without any keep coming.
 LONGEST_WAIT_EVERY: Final = 4
+NOBODY: Final[Mapping[tuple[str, bool], float]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +135,19 @@ def decide(
     share: Share,
     *,
     started: tuple[int, int] = (0, 0),
+    last_start: Mapping[tuple[str, bool], float] = NOBODY,
     cramped: int = 0,
 ) -> Decision:
     """Who may start and who must yield now; O(n log n) in those who wait and those who have a place.
 
-    `started`: how many chats and tasks the queue has let start before. `cramped`: how many runs found
-    no room in the cluster; for each of them one idle run yields.
+    `started`: how many chats and tasks the queue has let start before. `last_start`: when a run of a
+    user's chats (False) or tasks (True) began last, in seconds since the epoch. `cramped`: how many runs
+    found no room in the cluster; for each of them one idle run yields.
     """
-    chats = deque(_ordered(waiting, holding, share, started[0], tasks=False))
-    tasks = deque(_ordered(waiting, holding, share, started[1], tasks=True))
+    chats, tasks = (
+        deque(_ordered(waiting, holding, share, started[lane], last_start, tasks=lane))
+        for lane in (False, True)
+    )
     room = Room.after(share, holding)
     starts: list[Key] = []
     while chats and room.fits_chat():
@@ -167,10 +173,12 @@ def _ordered(
     holding: Iterable[Holding],
     share: Share,
     started: int,
+    last_start: Mapping[tuple[str, bool], float],
     *,
     tasks: bool,
 ) -> list[Waiting]:
-    """One queue in its order: by how many runs the user has and awaits before it, then by wait."""
+    """One queue in its order: by how many runs the user has and awaits before it, then by how long
+    ago the user's last one began, then by wait."""
     by_wait = sorted(
         (item for item in waiting if share.is_task(item) is tasks),
         key=lambda item: (item.since, item.key.namespace, item.key.name),
@@ -181,9 +189,9 @@ def _ordered(
     ranked = []
     for place, item in enumerate(by_wait):
         runs[item.user] += 1
-        ranked.append((runs[item.user], place, item))
-    ranked.sort(key=lambda entry: entry[:2])
-    return _merged([item for _, _, item in ranked], by_wait, started)
+        ranked.append((runs[item.user], last_start.get((item.user, tasks), 0.0), place, item))
+    ranked.sort(key=lambda entry: entry[:3])
+    return _merged([entry[3] for entry in ranked], by_wait, started)
 
 
 def _merged(fair: list[Waiting], by_wait: list[Waiting], started: int) -> list[Waiting]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -51,9 +52,11 @@ class QueueBoard:
         return Holding(key, session.spec.user.id, naming.is_task(session.mailbox))
 
     async def run(self, on_error: Callable[[Exception], None]) -> None:
-        """Publishes until cancelled: at the start, after each move, and now and then what holds."""
-        moved = self._admission.moved
+        """Publishes until cancelled: after each move, and now and then what still holds."""
+        moved, positions = self._admission.moved, dict[str, int]()
         while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(moved.wait(), REFRESH_SECONDS if positions else None)
             moved.clear()
             positions = self._positions()
             try:
@@ -63,10 +66,6 @@ class QueueBoard:
                 on_error(error)
                 moved.set()
             await asyncio.sleep(PUBLISH_SECONDS)
-            try:
-                await asyncio.wait_for(moved.wait(), REFRESH_SECONDS if positions else None)
-            except TimeoutError:
-                continue
 
     def _positions(self) -> dict[str, int]:
         found = {}

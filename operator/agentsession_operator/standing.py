@@ -22,6 +22,7 @@ def standing(world: World, found: Assessment, actions: tuple[Action, ...]) -> St
     return Standing(
         user=world.session.spec.user.id,
         task=naming.is_task(world.session.mailbox),
+        began_at=found.record.begun_at if found.record else None,
         waits_since=_waits_since(world, found) if starts else None,
         holds=holds_place(world.children),
         leaving=found.draining or not found.live,

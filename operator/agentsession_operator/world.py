@@ -64,13 +64,14 @@ class Place:
 class Standing:
     """Where a session stands towards that queue. Times in seconds since the epoch.
 
-    `waits_since`: it would start a run now, and since when its oldest message waits. `holds`: it has
-    a place; then `leaving`, `idle_since` and `stuck_since` as in `fair_queue.Holding`. `cramped`:
-    names the run or attempt that found no room in the cluster.
+    `began_at`: when its newest run began. `waits_since`: it would start a run now, and since when its
+    oldest message waits. `holds`: it has a place; then `leaving`, `idle_since` and `stuck_since` as in
+    `fair_queue.Holding`. `cramped`: names the run or attempt that found no room in the cluster.
     """
 
     user: str
     task: bool
+    began_at: float | None
     waits_since: float | None
     holds: bool
     leaving: bool

@@ -207,6 +207,8 @@ class Ground:
         settings["operator"] |= {
             "port": self.address.operator,
             "metricsPort": self.address.operator_metrics,
+            # The figures are those of the product without a queue for places.
+            "maxConcurrentRuns": 100_000,
         }
         (self.folder / "config.yaml").write_text(yaml.safe_dump(settings))
         (self.folder / "secrets").mkdir(exist_ok=True)

@@ -30,7 +30,7 @@ def standing(
     task: bool = False,
     cramped: str | None = None,
 ) -> Standing:
-    return Standing(user, task, waits, holds, leaving, idle, None, cramped)
+    return Standing(user, task, None, waits, holds, leaving, idle, None, cramped)
 
 
 class Stage:

@@ -57,6 +57,12 @@ class TestStarts:
         assert names(decided.starts) == ["first"]
         assert names(decided.chats) == ["second"]
 
+    def test_with_one_place_users_take_turns(self) -> None:
+        waiting = [chat("bens", "ben", 1), chat("annas", "anna", 2), chat("new", "new", 3)]
+        last = {("ben", False): 90.0, ("anna", False): 80.0, ("anna", True): 99.0}
+        decided = decide(waiting, [run("x")], Share(1), last_start=last)
+        assert names(decided.chats) == ["new", "annas", "bens"]
+
     def test_within_a_user_the_longest_wait_is_first(self) -> None:
         decided = decide([chat("b", "1", 2), chat("a", "1", 1)], [run("x")], Share(1))
         assert names(decided.chats) == ["a", "b"]
