@@ -25,6 +25,7 @@ from agentsession_core.settings import (
     SettingsError,
     load_settings,
 )
+from agentsession_operator import outage
 from agentsession_operator.app import build_registry, run_kopf
 from agentsession_operator.cache import Cache
 from agentsession_operator.cluster import Cluster, ClusterError
@@ -77,7 +78,7 @@ async def serve(settings: Settings, secrets: SecretFiles) -> None:
         reconcile = build_reconciler(
             settings, cache, cluster, store, time.time, lambda: uuid.uuid4().hex[:16], admission
         )
-        queue = WorkQueue(reconcile, time.time, metrics.count_error)
+        queue = WorkQueue(reconcile, time.time, metrics.count_error, pause_of=outage.pause)
         reconcile.on_slot_free = queue.add
         admission.wake = queue.add
         metrics.observe(cache, lambda: queue.depth)

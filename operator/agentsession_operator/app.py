@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
 
 import kopf
 from kopf._core.engines.peering import Identity
 
 from agentsession_core import naming
 from agentsession_operator.handlers import Handlers
+
+RETRY_SECONDS: Final = 3.0
+
+
+class _Backoffs:
+    """Seconds between attempts, without end: kopf gives up after a list's last one and ends the
+    process, and kubelet starts a process that ends again and again ever later."""
+
+    def __iter__(self) -> Iterator[float]:
+        return itertools.chain((0.5, 1, 2), itertools.repeat(RETRY_SECONDS))
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
@@ -86,6 +98,10 @@ def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     ):
         settings.watching.label_selectors[resource] = ours
     settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 10
+    settings.networking.error_backoffs = _Backoffs()
+    # The API server sends a bookmark a minute: a watch without one for longer is dead.
+    settings.watching.inactivity_timeout = 70
     # One line per event and object is not for people.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
 

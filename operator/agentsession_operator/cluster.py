@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
+from aiohttp import ClientError
 from kubernetes_asyncio import client
 from kubernetes_asyncio.client import ApiClient
 from kubernetes_asyncio.client.exceptions import ApiException
@@ -18,6 +20,11 @@ from agentsession_operator.story import EventText
 T = TypeVar("T")
 _MERGE: Final = "application/merge-patch+json"
 _PAGE: Final = 500
+_EXPIRED: Final = 410
+# What the API server or something in front of it says when it cannot answer anybody.
+_UNAVAILABLE: Final = frozenset({0, 429, 502, 503, 504})
+CALL_SECONDS: Final = 30.0
+RETRY_AFTER_LIMIT: Final = 60.0
 _EVENTS: Final = 50
 
 
@@ -40,6 +47,17 @@ class ConflictError(ClusterError):
 
 class RefusedError(ClusterError):
     """Trying again at once is useless: RBAC, quota, an admission rule, an unfit object."""
+
+
+class UnavailableError(ClusterError):
+    """No call would do better now; `status` is 0 where no answer came.
+
+    `retry_after` is in seconds, as the API server asked for, else None.
+    """
+
+    def __init__(self, status: int, message: str, retry_after: float | None = None) -> None:
+        super().__init__(status, message)
+        self.retry_after = retry_after
 
 
 class Cluster:
@@ -130,6 +148,15 @@ class Cluster:
             )
         )
 
+    async def read_session(self, key: Key) -> Body:
+        """The session as it is. Raises NotFoundError."""
+        found: Body = await _call(
+            self._custom.get_namespaced_custom_object(
+                naming.GROUP, naming.VERSION, key.namespace, naming.SESSION_PLURAL, key.name
+            )
+        )
+        return found
+
     async def patch_status(self, key: Key, resource_version: str, patch: Body) -> Body:
         """Merges into the status of the session if it has not changed since."""
         body = {"metadata": {"resourceVersion": resource_version}, "status": patch}
@@ -185,6 +212,15 @@ class Cluster:
         query: list[tuple[str, str]] = [("limit", str(_PAGE))]
         if ours_only:
             query.append(("labelSelector", f"{naming.LABEL_MANAGED_BY}={naming.MANAGED_BY}"))
+        try:
+            return await self._list_pages(path, query)
+        except ClusterError as error:
+            if error.status != _EXPIRED:
+                raise
+        # Between two pages the API server has forgotten the state that the first one was of.
+        return await self._list_pages(path, query)
+
+    async def _list_pages(self, path: str, query: list[tuple[str, str]]) -> list[Body]:
         found: list[Body] = []
         token = ""
         while True:
@@ -201,20 +237,21 @@ class Cluster:
         return {name.rsplit(".", 1)[-1]: schema for name, schema in schemas.items()}
 
     async def _get(self, path: str, query: list[tuple[str, str]]) -> Body:
-        response: Any = await _call(
-            self._api.call_api(
-                path,
-                "GET",
-                query_params=query,
-                header_params={"Accept": "application/json"},
-                auth_settings=["BearerToken"],
-                _preload_content=False,
-                _return_http_data_only=True,
-            )
+        return await _call(self._read_plain(path, query))
+
+    async def _read_plain(self, path: str, query: list[tuple[str, str]]) -> Body:
+        response: Any = await self._api.call_api(
+            path,
+            "GET",
+            query_params=query,
+            header_params={"Accept": "application/json"},
+            auth_settings=["BearerToken"],
+            _preload_content=False,
+            _return_http_data_only=True,
         )
         text = await response.text()
         if response.status >= 400:
-            raise _error(response.status, text)
+            raise _error(response.status, text, response.headers)
         body: Body = json.loads(text)
         return body
 
@@ -225,16 +262,34 @@ class Cluster:
 
 async def _call(call: Awaitable[T]) -> T:
     try:
-        return await call
+        async with asyncio.timeout(CALL_SECONDS):
+            return await call
     except ApiException as error:
-        raise _error(error.status or 0, error.body or error.reason or "") from error
+        text = error.body or error.reason or ""
+        raise _error(error.status or 0, text, error.headers or {}) from error
+    except TimeoutError as error:
+        raise UnavailableError(0, f"no answer within {CALL_SECONDS:.0f} s") from error
+    except (ClientError, OSError) as error:
+        # Not all of aiohttp's errors are OSErrors: a kept connection that the server has closed.
+        raise UnavailableError(0, f"{type(error).__name__}: {error}") from error
 
 
-def _error(status: int, body: str | bytes) -> ClusterError:
+def _error(status: int, body: str | bytes, headers: Mapping[str, str]) -> ClusterError:
     text = body.decode(errors="replace") if isinstance(body, bytes) else body
     try:
         message = json.loads(text).get("message", text)
     except (ValueError, AttributeError):
         message = text
+    message = str(message)[:1000]
+    if status in _UNAVAILABLE:
+        return UnavailableError(status, message, _seconds(headers.get("Retry-After")))
     kinds = {403: RefusedError, 404: NotFoundError, 409: ConflictError, 422: RefusedError}
-    return kinds.get(status, ClusterError)(status, str(message)[:1000])
+    return kinds.get(status, ClusterError)(status, message)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """The API server gives seconds, never a date."""
+    try:
+        return min(max(float(retry_after or ""), 0.0), RETRY_AFTER_LIMIT)
+    except ValueError:
+        return None

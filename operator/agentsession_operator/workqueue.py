@@ -21,6 +21,10 @@ class WorkQueue:
     A key added while it is worked on is worked on again afterwards. `work` answers in how many
     seconds it wants to be called anyway, or None; if it raises, it is called again after a delay
     that doubles up to `backoff_limit` seconds. Many adds before a worker is free are one call.
+
+    `pause_of` says for which errors no key would fare better, and for how many seconds nobody
+    should try: all keys wait for that long, and the one that met the error is not to blame. So
+    thousands of keys are not each at the end of its own backoff when the API server is back.
     """
 
     def __init__(
@@ -30,6 +34,7 @@ class WorkQueue:
         on_error: Callable[[Exception], None],
         backoff_base: float = 0.5,
         backoff_limit: float = 60.0,
+        pause_of: Callable[[Exception, int], float | None] = lambda _error, _times: None,
     ) -> None:
         self._work = work
         self._clock = clock
@@ -45,6 +50,10 @@ class WorkQueue:
         self._sooner = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._pause_of = pause_of
+        self._pauses = 0
+        self._open = asyncio.Event()
+        self._open.set()
 
     @property
     def depth(self) -> int:
@@ -83,6 +92,7 @@ class WorkQueue:
     async def _worker(self) -> None:
         while True:
             key = await self._ready.get()
+            await self._open.wait()
             self._queued.discard(key)
             self._active.add(key)
             # This look sees everything, so an earlier appointment is void.
@@ -101,6 +111,10 @@ class WorkQueue:
         try:
             delay = await self._work(key)
         except Exception as error:
+            self._on_error(error)
+            if self._paused(error):
+                self._again.add(key)
+                return
             failures = self._failures.get(key, 0)
             self._failures[key] = failures + 1
             base, limit = self._backoff
@@ -112,11 +126,24 @@ class WorkQueue:
                 retry_seconds=delay,
                 exc_info=failures == 0,
             )
-            self._on_error(error)
         else:
             self._failures.pop(key, None)
+            self._pauses = 0
         if delay is not None:
             self.add_at(key, self._clock() + delay)
+
+    def _paused(self, error: Exception) -> bool:
+        """Whether the error is everybody's; the workers wait then."""
+        pause = self._pause_of(error, self._pauses)
+        if pause is None:
+            return False
+        if self._open.is_set():
+            # The others that are under way meet the same error: one pause is enough.
+            self._pauses += 1
+            log.warning("all work pauses", error=str(error), retry_seconds=pause)
+            self._open.clear()
+            asyncio.get_running_loop().call_later(pause, self._open.set)
+        return True
 
     async def _watch_deadlines(self) -> None:
         while True:

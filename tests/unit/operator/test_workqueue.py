@@ -152,3 +152,68 @@ async def test_idle_is_when_everything_added_has_been_worked_on_also_what_came_m
         release.set()
         await waiting
     assert seen == [A, B, A]
+
+
+class EverybodysError(Exception):
+    """No key would fare better."""
+
+
+async def test_an_error_of_everybodys_holds_all_keys_and_blames_none() -> None:
+    calls: list[Key] = []
+    errors: list[Exception] = []
+    asked: list[int] = []
+    over, paused, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    def pause_of(error: Exception, times: int) -> float | None:
+        asked.append(times)
+        paused.set()
+        return 0.01 if isinstance(error, EverybodysError) else None
+
+    async def work(key: Key) -> float | None:
+        calls.append(key)
+        if not over.is_set():
+            raise EverybodysError
+        if {A, B} <= set(calls[before:]):
+            done.set()
+        return None
+
+    queue = WorkQueue(
+        work, asyncio.get_running_loop().time, errors.append, backoff_base=60, pause_of=pause_of
+    )
+    queue.add(A)
+    queue.add(B)
+    before = 0
+    async with running(queue, workers=2), asyncio.timeout(DEADLINE):
+        while len(asked) < 4:
+            paused.clear()
+            await paused.wait()
+        before = len(calls)
+        over.set()
+        await done.wait()
+    assert len(errors) == len(asked) >= 4
+    # Both met it in the first round; the pause grows by rounds, not by keys.
+    assert asked[:2] == [0, 1]
+    assert max(asked) < len(asked)
+
+
+async def test_a_pause_lets_nothing_through() -> None:
+    calls: list[Key] = []
+    failed = asyncio.Event()
+
+    async def work(key: Key) -> float | None:
+        calls.append(key)
+        if key == A:
+            failed.set()
+            raise EverybodysError
+        return None
+
+    queue = WorkQueue(
+        work, asyncio.get_running_loop().time, lambda _: None, pause_of=lambda _, __: 3600.0
+    )
+    queue.add(A)
+    async with running(queue, workers=3), asyncio.timeout(DEADLINE):
+        await failed.wait()
+        queue.add(B)
+        for _ in range(10):
+            await asyncio.sleep(0)
+    assert calls == [A]
