@@ -29,7 +29,9 @@ from agentsession_operator import outage
 from agentsession_operator.app import build_registry, run_kopf
 from agentsession_operator.cache import Cache
 from agentsession_operator.cluster import Cluster, ClusterError
+from agentsession_operator.comparison import Comparison
 from agentsession_operator.factory import build_admission, build_reconciler
+from agentsession_operator.ground import Ground
 from agentsession_operator.handlers import Handlers
 from agentsession_operator.health import serve_health
 from agentsession_operator.metrics import Metrics
@@ -83,24 +85,26 @@ async def serve(settings: Settings, secrets: SecretFiles) -> None:
         admission.wake = queue.add
         metrics.observe(cache, lambda: queue.depth)
         handlers = Handlers(cache, queue)
-        sweep = Sweep(
-            cache, cluster, store, queue, handlers, settings.session_namespaces, time.time
-        )
+        comparison = Comparison(cache, cluster, queue, handlers, settings.session_namespaces)
+        reconcile.on_missing = comparison.ask
+        sweep = Sweep(cache, store, queue, comparison, time.time)
+        ground = Ground(cluster, settings.session_namespaces, metrics.count_error)
         service = Service(
             settings.operator,
-            cluster,
+            ground,
             store,
             cache,
             queue,
             sweep,
+            comparison,
             metrics,
             admission,
             QueueBoard(admission, cache, store),
         )
 
         async def unready() -> str | None:
-            if service.problem:
-                return service.problem
+            if ground.problem:
+                return ground.problem
             try:
                 await store.ping()
             except (RedisError, OSError) as error:
@@ -110,7 +114,12 @@ async def serve(settings: Settings, secrets: SecretFiles) -> None:
         synced = asyncio.Event()
         async with serve_health(settings.operator.port, unready):
             kopf_task = asyncio.create_task(
-                run_kopf(build_registry(handlers), settings.session_namespaces, synced, stop)
+                run_kopf(
+                    build_registry(handlers, comparison.ask),
+                    settings.session_namespaces,
+                    synced,
+                    stop,
+                )
             )
             work_task = asyncio.create_task(service.run(synced, uuid.uuid4().hex))
             await _first_to_end({kopf_task, work_task})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import kopf
@@ -13,6 +13,7 @@ from kopf._core.engines.peering import Identity
 
 from agentsession_core import naming
 from agentsession_operator.handlers import Handlers
+from agentsession_operator.relists import Relists
 
 RETRY_SECONDS: Final = 3.0
 
@@ -54,8 +55,12 @@ class _NoProgress(kopf.ProgressStorage):
         return None
 
 
-def build_registry(handlers: Handlers) -> kopf.OperatorRegistry:
-    """Every kind the operator watches. Event handlers only: all others write to the objects."""
+def build_registry(handlers: Handlers, relisted: Callable[[], None]) -> kopf.OperatorRegistry:
+    """Every kind the operator watches. Event handlers only: all others write to the objects.
+
+    `relisted` is called when a watch had to begin anew with a list.
+    """
+    relists = Relists()
     registry = kopf.OperatorRegistry()
     kinds: tuple[tuple[tuple[str, ...], Any], ...] = (
         ((naming.GROUP, naming.VERSION, naming.SESSION_PLURAL), handlers.session),
@@ -65,15 +70,25 @@ def build_registry(handlers: Handlers) -> kopf.OperatorRegistry:
         (("", "v1", "persistentvolumeclaims"), handlers.claim),
     )
     for resource, handle in kinds:
-        kopf.on.event(*resource, id=f"watch-{resource[-1]}", registry=registry)(_adapter(handle))
+        kopf.on.event(*resource, id=f"watch-{resource[-1]}", registry=registry)(
+            _adapter(resource[-1], handle, relists, relisted)
+        )
     kopf.on.login(registry=registry)(_login)
     kopf.on.startup(registry=registry)(_configure)
     return registry
 
 
-def _adapter(handle: Any) -> Any:
+def _adapter(kind: str, handle: Any, relists: Relists, relisted: Callable[[], None]) -> Any:
     async def on_event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
-        handle(dict(body), deleted=type == "DELETED")
+        seen, deleted = dict(body), type == "DELETED"
+        handle(seen, deleted=deleted)
+        metadata = seen["metadata"]
+        # kopf's word for an object that came with a list and not as an event.
+        listed = type is None
+        if relists.saw(
+            kind, metadata["namespace"], metadata["uid"], listed=listed, deleted=deleted
+        ):
+            relisted()
 
     return on_event
 

@@ -110,6 +110,9 @@ class Cache:
     def template(self, key: Key) -> AgentSessionTemplate | None:
         return self._templates.get(key)
 
+    def templates(self) -> dict[Key, AgentSessionTemplate]:
+        return dict(self._templates)
+
     def put_template(self, key: Key, template: AgentSessionTemplate) -> None:
         self._templates[key] = template
 

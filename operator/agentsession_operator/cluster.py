@@ -69,6 +69,7 @@ class Cluster:
         self._core: Any = client.CoreV1Api(api)
         self._batch: Any = client.BatchV1Api(api)
         self._custom: Any = client.CustomObjectsApi(api)
+        self._authorization: Any = client.AuthorizationV1Api(api)
 
     async def create_claim(self, body: Body) -> Body:
         """Makes the claim and answers it as it is in the cluster."""
@@ -229,6 +230,19 @@ class Cluster:
             token = answer.get("metadata", {}).get("continue", "")
             if not token:
                 return found
+
+    async def own_rules(self, namespace: str) -> list[Body] | None:
+        """What this process may do in the namespace; None if the API server cannot list it all.
+
+        Every caller may ask.
+        """
+        spec = client.V1SelfSubjectRulesReviewSpec(namespace=namespace)
+        review = client.V1SelfSubjectRulesReview(spec=spec)
+        status = self._as_body(
+            await _call(self._authorization.create_self_subject_rules_review(review))
+        )["status"]
+        rules: list[Body] = status["resourceRules"]
+        return None if status.get("incomplete") else rules
 
     async def served_schemas(self) -> dict[str, Body]:
         """Kind → the schema that the API server serves for it; every caller may read it."""

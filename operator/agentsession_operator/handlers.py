@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
 import structlog
 from pydantic import ValidationError
@@ -24,10 +25,18 @@ class Handlers:
     def __init__(self, cache: Cache, queue: WorkQueue) -> None:
         self._cache = cache
         self._queue = queue
+        self._told: set[str] = set()
+
+    @contextmanager
+    def listening(self) -> Iterator[set[str]]:
+        """The uids that are handled while the block runs. One block at a time."""
+        self._told = set()
+        yield self._told
+        self._told = set()
 
     def session(self, body: Body, *, deleted: bool) -> None:
         """An AgentSession appeared, changed or went."""
-        key = _own_key(body)
+        key = self._own_key(body)
         if deleted:
             self.forget_session(key)
             return
@@ -48,15 +57,23 @@ class Handlers:
 
     def template(self, body: Body, *, deleted: bool) -> None:
         """A template appeared, changed or went: its sessions are looked at."""
-        key = _own_key(body)
+        key = self._own_key(body)
         if deleted:
-            self._cache.drop_template(key)
-        else:
-            try:
-                self._cache.put_template(key, AgentSessionTemplate.from_api(body))
-            except ValidationError as error:
-                log.error("template not understood", template=str(key), error=str(error))
-                return
+            self.forget_template(key)
+            return
+        try:
+            self._cache.put_template(key, AgentSessionTemplate.from_api(body))
+        except ValidationError as error:
+            log.error("template not understood", template=str(key), error=str(error))
+            return
+        self._look_at_users_of(key)
+
+    def forget_template(self, key: Key) -> None:
+        """A template is gone: its sessions are looked at."""
+        self._cache.drop_template(key)
+        self._look_at_users_of(key)
+
+    def _look_at_users_of(self, key: Key) -> None:
         for session in self._cache.sessions_of_template(key, naming.DEFAULT_TEMPLATE):
             self._queue.add(session)
 
@@ -70,6 +87,7 @@ class Handlers:
         self._child(self._cache.claims, claim_view, body, deleted)
 
     def _child(self, shelf: Shelf[V], view: Callable[[Body], V], body: Body, deleted: bool) -> None:
+        self._told.add(body["metadata"]["uid"])
         key = session_key(body)
         if key is None:
             return
@@ -83,6 +101,6 @@ class Handlers:
             shelf.put(key, name, seen)
         self._queue.add(key)
 
-
-def _own_key(body: Any) -> Key:
-    return Key(body["metadata"]["namespace"], body["metadata"]["name"])
+    def _own_key(self, body: Body) -> Key:
+        self._told.add(body["metadata"]["uid"])
+        return Key(body["metadata"]["namespace"], body["metadata"]["name"])

@@ -11,7 +11,7 @@ from agentsession_core.api import Reason
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_operator.admission import Admission
 from agentsession_operator.cache import Cache
-from agentsession_operator.cluster import RefusedError
+from agentsession_operator.cluster import NotFoundError, RefusedError
 from agentsession_operator.execute import Executor
 from agentsession_operator.gather import Gatherer
 from agentsession_operator.model import Key
@@ -29,7 +29,8 @@ log = structlog.get_logger(__name__)
 class Reconciler:
     """Calls nothing twice at once for one session: the WorkQueue sees to that.
 
-    `on_slot_free` is called with a session that waited for its turn in a rollout.
+    `on_slot_free` is called with a session that waited for its turn in a rollout, `on_missing` when
+    the cluster does not know a session that the cache has.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Reconciler:
         self._rollout = rollout
         self._admission = admission
         self.on_slot_free: Callable[[Key], None] = lambda _: None
+        self.on_missing: Callable[[], None] = lambda: None
 
     async def __call__(self, key: Key) -> float | None:
         """Looks at the session; answers in how many seconds to look again. Raises ClusterError,
@@ -82,7 +84,13 @@ class Reconciler:
             # However it went: a place that was given and not taken is another session's.
             self._admission.settle(key, holds=self._holds_place(key))
         self._follow_rollout(key, world, intended)
-        waits = [await self._writer.say(key, session, intended.status)]
+        try:
+            waits = [await self._writer.say(key, session, intended.status)]
+        except NotFoundError:
+            # Gone, and the watch is late or has missed it; or the API server has just started and
+            # does not serve the kind yet. A list says which.
+            self.on_missing()
+            return None
         if intended.requeue_at is not None:
             waits.append(max(0.0, intended.requeue_at - world.now))
         if intended.actions:

@@ -9,12 +9,12 @@ from typing import Final
 import structlog
 from redis import RedisError
 
-from agentsession_core.crd.served import missing_fields
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import OperatorSettings
 from agentsession_operator.admission import Admission
 from agentsession_operator.cache import Cache
-from agentsession_operator.cluster import Cluster, ClusterError, NotFoundError
+from agentsession_operator.comparison import Comparison
+from agentsession_operator.ground import Ground
 from agentsession_operator.hints import follow_hints
 from agentsession_operator.metrics import Metrics
 from agentsession_operator.queue_board import QueueBoard
@@ -23,42 +23,40 @@ from agentsession_operator.workqueue import WorkQueue
 
 log = structlog.get_logger(__name__)
 RETRY_SECONDS: Final = 2.0
-SCHEMA_SECONDS: Final = 10.0
-_APPLY = "apply the CRDs of this version (kubectl apply --server-side -f crds/)"
 
 
 class Service:
-    """Works once the watches run; `problem` says why it is not ready, None when it is."""
+    """Works once the watches run."""
 
     def __init__(
         self,
         settings: OperatorSettings,
-        cluster: Cluster,
+        ground: Ground,
         store: MailboxStore,
         cache: Cache,
         queue: WorkQueue,
         sweep: Sweep,
+        comparison: Comparison,
         metrics: Metrics,
         admission: Admission,
         board: QueueBoard,
     ) -> None:
         self._settings = settings
-        self._cluster = cluster
+        self._ground = ground
         self._store = store
         self._cache = cache
         self._queue = queue
         self._sweep = sweep
+        self._comparison = comparison
         self._metrics = metrics
         self._admission = admission
         self._board = board
-        self.problem: str | None = "the watches have not started yet"
 
     async def run(self, synced: asyncio.Event, epoch: str) -> None:
-        """Works until cancelled. Raises ClusterError when the API server refuses the start."""
+        """Works until cancelled."""
         await synced.wait()
-        await self._check_schema()
         # The cache has to be whole before the first decision: a child not yet seen looks like none.
-        await self._sweep.anti_entropy()
+        await self._ground.begin(self._comparison.run)
         await self._until_redis_answers(lambda: self._store.begin_epoch(epoch))
         # Nobody is given a place before it is known who has one and who waited for one.
         await self._until_redis_answers(self._board.open)
@@ -67,7 +65,8 @@ class Service:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._queue.run(settings.workers))
             group.create_task(self._tell_reconciled())
-            group.create_task(self._wait_for_schema())
+            group.create_task(self._ground.guard())
+            group.create_task(self._comparison.when_asked(failed))
             group.create_task(self._admission.run())
             group.create_task(self._board.run(failed))
             group.create_task(follow_hints(self._store, self._cache, self._queue, failed))
@@ -82,27 +81,6 @@ class Service:
         """Says when every session has been looked at once: until then nobody knows what is late."""
         await self._queue.idle()
         log.info("reconciled", sessions=len(self._cache.sessions()))
-
-    async def _wait_for_schema(self) -> None:
-        """Becomes ready by itself once newer CRDs have been applied."""
-        while self.problem is not None:
-            await asyncio.sleep(SCHEMA_SECONDS)
-            try:
-                await self._check_schema()
-            except (ClusterError, OSError) as error:
-                log.warning("schema not read", error=str(error))
-                self._metrics.count_error(error)
-
-    async def _check_schema(self) -> None:
-        """Sets `problem` where the CRDs are older. Raises ClusterError where there are none."""
-        try:
-            missing = missing_fields(await self._cluster.served_schemas())
-        except NotFoundError as error:
-            raise ClusterError(404, f"the cluster does not know AgentSessions; {_APPLY}") from error
-        self.problem = None
-        if missing:
-            self.problem = f"the cluster's CRDs lack {', '.join(missing[:5])}; {_APPLY}"
-            log.error("schema is too old", missing=missing, next_step=_APPLY)
 
     async def _until_redis_answers(self, ask: Callable[[], Awaitable[object]]) -> None:
         while True:

@@ -8,12 +8,10 @@ from collections.abc import Awaitable, Callable
 import structlog
 from redis import RedisError
 
-from agentsession_core import naming
 from agentsession_core.mailbox.store import MailboxStore
-from agentsession_operator.cache import Cache, Shelf
-from agentsession_operator.cluster import Cluster, ClusterError
-from agentsession_operator.handlers import Handlers
-from agentsession_operator.model import Body, Key, session_key
+from agentsession_operator.cache import Cache
+from agentsession_operator.cluster import ClusterError
+from agentsession_operator.comparison import Comparison
 from agentsession_operator.workqueue import WorkQueue
 
 log = structlog.get_logger(__name__)
@@ -26,19 +24,15 @@ class Sweep:
     def __init__(
         self,
         cache: Cache,
-        cluster: Cluster,
         store: MailboxStore,
         queue: WorkQueue,
-        handlers: Handlers,
-        namespaces: tuple[str, ...],
+        comparison: Comparison,
         clock: Callable[[], float],
     ) -> None:
         self._cache = cache
-        self._cluster = cluster
         self._store = store
         self._queue = queue
-        self._handlers = handlers
-        self._namespaces = namespaces
+        self._comparison = comparison
         self._clock = clock
         self._orphans: dict[str, float] = {}
 
@@ -81,40 +75,5 @@ class Sweep:
                 del self._orphans[mailbox]
 
     async def anti_entropy(self) -> None:
-        """Compares the cache with the cluster: after a cut kopf does not report deletions."""
-        for namespace in self._namespaces:
-            sessions = f"/apis/{naming.API_VERSION}/namespaces/{namespace}/{naming.SESSION_PLURAL}"
-            listed = await self._cluster.list_objects(sessions, ours_only=False)
-            for body in listed:
-                self._handlers.session(body, deleted=False)
-            present = {Key(namespace, body["metadata"]["name"]) for body in listed}
-            for key in self._cache.sessions():
-                if key.namespace == namespace and key not in present:
-                    self._handlers.forget_session(key)
-            await self._compare_children(namespace)
-
-    async def _compare_children(self, namespace: str) -> None:
-        kinds: tuple[tuple[str, Shelf[object], Callable[..., None]], ...] = (
-            (f"/apis/batch/v1/namespaces/{namespace}/jobs", self._cache.jobs, self._handlers.job),  # type: ignore[assignment]
-            (f"/api/v1/namespaces/{namespace}/pods", self._cache.pods, self._handlers.pod),
-            (
-                f"/api/v1/namespaces/{namespace}/persistentvolumeclaims",
-                self._cache.claims,
-                self._handlers.claim,
-            ),
-        )
-        for path, shelf, handle in kinds:
-            bodies = await self._cluster.list_objects(path, ours_only=True)
-            for body in bodies:
-                handle(body, deleted=False)
-            self._drop_ghosts(namespace, shelf, bodies)
-
-    def _drop_ghosts(self, namespace: str, shelf: Shelf[object], bodies: list[Body]) -> None:
-        present = {(session_key(body), body["metadata"]["name"]) for body in bodies}
-        for key in list(shelf.keys()):
-            if key.namespace != namespace:
-                continue
-            for name in shelf.names(key):
-                if (key, name) not in present:
-                    shelf.drop(key, name)
-                    self._queue.add(key)
+        """Compares the cache with the cluster. Raises ClusterError."""
+        await self._comparison.run()

@@ -9,7 +9,7 @@ import structlog
 
 from agentsession_core.api import AgentSession, AgentSessionStatus
 from agentsession_operator.cache import Cache
-from agentsession_operator.cluster import Cluster, ClusterError, ConflictError, NotFoundError
+from agentsession_operator.cluster import Cluster, ClusterError, ConflictError
 from agentsession_operator.model import Key
 from agentsession_operator.pace import INTERVAL, write_delay
 from agentsession_operator.patch import merge_patch
@@ -43,7 +43,10 @@ class StatusWriter:
     async def say(
         self, key: Key, session: AgentSession, status: AgentSessionStatus
     ) -> float | None:
-        """Writes the status if it is time; answers in how many seconds it will be."""
+        """Writes the status if it is time; answers in how many seconds it will be.
+
+        Raises NotFoundError when the session is gone.
+        """
         now = self._clock()
         since = self._changed_since.setdefault(key, now)
         delay = write_delay(session.status, status, now, self._last_write.get(key, 0.0), since)
@@ -55,10 +58,10 @@ class StatusWriter:
         patch = merge_patch(session.status.to_api(), status.to_api())
         try:
             body = await self._cluster.patch_status(key, session.metadata.resource_version, patch)
-        except NotFoundError:
-            return None
         except ConflictError:
-            # The watch brings the newer object, and with it the next look.
+            # The watch brings the newer object, too, unless it has died unnoticed.
+            body = await self._cluster.read_session(key)
+            self._cache.put_session(key, AgentSession.from_api(body))
             return INTERVAL
         self._last_write[key] = now
         self._cache.put_session(key, AgentSession.from_api(body))

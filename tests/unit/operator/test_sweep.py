@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from agentsession_core.mailbox.model import MailboxState
 from agentsession_operator.cache import Cache
+from agentsession_operator.comparison import Comparison
 from agentsession_operator.handlers import Handlers
 from agentsession_operator.model import Key
 from agentsession_operator.sweep import ORPHAN_SECONDS, Sweep
 from agentsession_operator.workqueue import WorkQueue
-from agentsession_testing.operator_worlds import EMPTY, make_claim, make_job, make_session
+from agentsession_testing.operator_worlds import EMPTY, make_session
 
 ANNA = Key("agents", "anna")
 NOW = 1000.0
-
-
-class ListedCluster:
-    """Answers lists by the last part of their path."""
-
-    def __init__(self) -> None:
-        self.listed: dict[str, list[dict[str, Any]]] = {}
-
-    async def list_objects(self, path: str, *, ours_only: bool) -> list[dict[str, Any]]:
-        assert ours_only != path.endswith("agentsessions")
-        return self.listed.get(path.rpartition("/")[2], [])
 
 
 class ListedStore:
@@ -65,17 +54,17 @@ class RecordingQueue(WorkQueue):
 class Stage:
     def __init__(self) -> None:
         self.now = NOW
-        self.cache, self.cluster, self.store = Cache(), ListedCluster(), ListedStore()
+        self.cache, self.store = Cache(), ListedStore()
         self.queue = RecordingQueue()
         self.looked = self.queue.looked
         handlers = Handlers(self.cache, self.queue)
+        # No cluster: what is compared with it has its own tests.
+        comparison = Comparison(self.cache, None, self.queue, handlers, ())  # type: ignore[arg-type]
         self.sweep = Sweep(
             self.cache,
-            self.cluster,  # type: ignore[arg-type]
             self.store,  # type: ignore[arg-type]
             self.queue,
-            handlers,
-            ("agents",),
+            comparison,
             lambda: self.now,
         )
 
@@ -83,14 +72,6 @@ class Stage:
 @pytest.fixture
 def stage() -> Stage:
     return Stage()
-
-
-def session_body() -> dict[str, Any]:
-    session = make_session()
-    return {
-        "metadata": {"name": "anna", "namespace": "agents", "uid": session.metadata.uid},
-        "spec": {"user": {"id": "42"}},
-    }
 
 
 async def test_waiting_messages_bring_their_session_back(stage: Stage) -> None:
@@ -120,28 +101,3 @@ async def test_a_session_that_comes_back_in_time_keeps_its_mailbox(stage: Stage)
     stage.cache.drop_session(ANNA)
     await stage.sweep.backlog()
     assert stage.store.purged == [], "the minute begins anew"
-
-
-async def test_a_deletion_that_no_watch_reported_is_noticed(stage: Stage) -> None:
-    stage.cache.put_session(ANNA, make_session())
-    stage.cache.jobs.put(ANNA, "anna-r1", make_job())
-    stage.cache.claims.put(ANNA, "anna-workspace", make_claim())
-    await stage.sweep.anti_entropy()
-    assert stage.cache.session(ANNA) is None
-    assert stage.cache.children(ANNA).jobs == ()
-    assert stage.cache.children(ANNA).claim is None
-    assert ANNA in stage.looked
-
-
-async def test_what_no_watch_reported_is_found(stage: Stage) -> None:
-    stage.cluster.listed["agentsessions"] = [session_body()]
-    await stage.sweep.anti_entropy()
-    assert stage.cache.session(ANNA) is not None
-    assert stage.looked == [ANNA]
-
-
-async def test_other_namespaces_are_left_alone(stage: Stage) -> None:
-    elsewhere = Key("elsewhere", "anna")
-    stage.cache.put_session(elsewhere, make_session())
-    await stage.sweep.anti_entropy()
-    assert stage.cache.session(elsewhere) is not None
