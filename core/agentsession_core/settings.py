@@ -96,6 +96,7 @@ class OperatorSettings(SettingsModel):
     max_concurrent_runs: int = Field(default=100, ge=1, le=100_000)
     reserved_task_percent: int = Field(default=10, ge=0, le=90)
     placement_seconds: float = Field(default=60, gt=0)
+    message_lifetime_seconds: float = Field(default=86_400, gt=0)
 
 
 class RolloutSettings(SettingsModel):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import structlog
 
-from agentsession_core.api import LaunchType, TurnOutcome
-from agentsession_core.mailbox.model import ResultRecord, RunAnswer
+from agentsession_core.api import LaunchType
+from agentsession_core.mailbox.model import RunAnswer
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_operator.builders.claim import build_claim
 from agentsession_operator.builders.job import build_job
@@ -19,20 +17,24 @@ from agentsession_operator.cluster import (
     NotFoundError,
     RefusedError,
 )
+from agentsession_operator.ends import write_end
 from agentsession_operator.model import Key, claim_view, is_watched, job_view, session_key
 from agentsession_operator.world import (
     Action,
     CountFailure,
     CreateClaim,
+    CutOff,
     DeleteJob,
     DeleteSession,
     Drain,
     EndRun,
     EndTurn,
+    GiveUp,
     KeepRun,
     ReopenMailbox,
     SetClaimOwner,
     StartRun,
+    TellHeld,
     World,
 )
 
@@ -73,39 +75,13 @@ class Executor:
                 await self._store.keep_run(mailbox, run=action.run)
             case DeleteJob():
                 await self._cluster.delete_job(key.namespace, action.name, action.uid)
-            case CountFailure() | EndTurn() | EndRun():
-                await self._end(key, mailbox, action)
+            case CountFailure() | EndTurn() | EndRun() | CutOff() | GiveUp() | TellHeld():
+                await write_end(self._store, key, mailbox, action)
             case DeleteSession():
                 return await self._delete_session(key, world, action)
             case ReopenMailbox():
                 await self._store.reopen(mailbox, session_uid=uid)
         return True
-
-    async def _end(self, key: Key, mailbox: str, action: CountFailure | EndTurn | EndRun) -> None:
-        log.warning("run ends before its time", session=str(key), **asdict(action))
-        match action:
-            case CountFailure():
-                await self._store.run_failed(
-                    mailbox, run=action.run, reason=action.reason, message=action.message
-                )
-            case EndTurn():
-                result = ResultRecord(
-                    TurnOutcome.TIMED_OUT,
-                    "",
-                    error_code="turn_timeout",
-                    error_message=action.message,
-                )
-                await self._store.commit_result(
-                    mailbox, run=action.run, turn=action.turn, result=result
-                )
-            case EndRun():
-                await self._store.end_run(
-                    mailbox,
-                    run=action.run,
-                    reason=action.reason,
-                    message=action.message,
-                    counted=action.counted,
-                )
 
     async def _create_claim(self, key: Key, world: World) -> bool:
         body = build_claim(world.session, world.effective)

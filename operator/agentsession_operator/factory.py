@@ -36,6 +36,7 @@ def build_reconciler(
         backoff_limit=operator.backoff_limit_seconds,
         hello_timeout=operator.hello_timeout_seconds,
         placement=operator.placement_seconds,
+        message_lifetime=operator.message_lifetime_seconds,
     )
     return Reconciler(
         cache,

@@ -6,23 +6,29 @@ from dataclasses import dataclass
 from typing import Final
 
 from agentsession_core.api import Reason
-from agentsession_core.mailbox.model import RunRecord, RunState
+from agentsession_core.mailbox.model import RunRecord, RunState, TurnRecord
 from agentsession_operator.builders.job import config_hash
 from agentsession_operator.model import JobView, PodView
 from agentsession_operator.world import World
 
 # Kubelet's own evictions are the run's doing: it used more than its pod may.
 _OWN_FAULT: Final = "TerminationByKubelet"
+_OVERRUN: Final = {True: "was stopped on request", False: "is over its timeout"}
 START_REFUSALS: Final = frozenset({Reason.QUOTA_EXCEEDED, Reason.POD_REFUSED})
 
 
 @dataclass(frozen=True)
 class RunEnd:
-    """How a run ended or has to end. `counted`: the next one starts after a backoff."""
+    """How a run ended or has to end.
+
+    `counted`: the next one starts after a backoff. `own`: it ended by its own doing, so that the same
+    turn may end the next one, too.
+    """
 
     reason: Reason
     message: str
     counted: bool = True
+    own: bool = True
 
 
 def find_failure(
@@ -43,7 +49,7 @@ def find_failure(
     if pod and not pod.may_still_run:
         return _pod_end(pod)
     if record.hello_at is not None or (job and job.finished):
-        return RunEnd(Reason.RUN_FAILED, "the run ended without a word; its pod is gone")
+        return RunEnd(Reason.RUN_FAILED, "the run ended without a word; its pod is gone", own=False)
     return None
 
 
@@ -59,7 +65,8 @@ def _pod_end(pod: PodView) -> RunEnd:
         )
     if pod.disruption or pod.deleting:
         cause = pod.disruption or "it was deleted"
-        return RunEnd(Reason.RUN_EVICTED, f"pod {pod.name} was taken away: {cause}", counted=False)
+        message = f"pod {pod.name} was taken away: {cause}"
+        return RunEnd(Reason.RUN_EVICTED, message, counted=False, own=False)
     return RunEnd(
         Reason.RUN_FAILED, f"pod {pod.name} ended by itself with exit code {pod.exit_code}"
     )
@@ -72,7 +79,7 @@ def must_end(
     if record is None or job is None:
         return None
     if overrun_turn(world, record):
-        message = "the turn is over its timeout and its runner does not end it"
+        message = f"the turn {_OVERRUN[world.mailbox.stopped]} and its runner does not end it"
         return RunEnd(Reason.TURN_TIMED_OUT, message, counted=False)
     if record.state is RunState.DRAINED and record.drained_at is not None:
         if world.now >= record.drained_at + world.limits.drain_grace:
@@ -92,8 +99,20 @@ def overrun_turn(world: World, record: RunRecord | None) -> bool:
         turn is not None
         and record is not None
         and turn.run == record.run
-        and world.now >= turn.deadline + world.limits.turn_overrun
+        and world.now >= overrun_at(world, turn)
     )
+
+
+def overrun_at(world: World, turn: TurnRecord) -> float:
+    """When a turn that its runner has not ended is ended, in seconds since the epoch.
+
+    One that was stopped on request before its run was there has its time from that run's hello on.
+    """
+    end = turn.deadline
+    if turn.cancelled_at is not None:
+        greeted = world.mailbox.run.hello_at if world.mailbox.run else None
+        end = min(end, max(turn.cancelled_at, greeted or 0.0))
+    return end + world.limits.turn_overrun
 
 
 def hello_deadline(world: World, record: RunRecord, pod: PodView | None) -> float | None:

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from agentsession_core.api import OperatingMode, Reason
+from agentsession_core.api import OperatingMode, Reason, TurnOutcome
 from agentsession_core.mailbox.model import RunRecord, RunState
 from agentsession_operator.assess import Assessment, assess, claim_owner_is_wrong
 from agentsession_operator.complaints import next_question
-from agentsession_operator.failures import RunEnd, hello_deadline, must_end, overrun_turn
+from agentsession_operator.failures import (
+    RunEnd,
+    hello_deadline,
+    must_end,
+    overrun_at,
+    overrun_turn,
+)
+from agentsession_operator.letters import (
+    cut_off,
+    give_up_waiting,
+    given_up_at,
+    settle_turn,
+    tell_held,
+)
 from agentsession_operator.standing import give_back, may_drain_for_others, standing
 from agentsession_operator.status import describe
 from agentsession_operator.times import (
@@ -59,6 +72,11 @@ def _actions(world: World, found: Assessment) -> tuple[Action, ...]:
     if claim_owner_is_wrong(world) and world.children.claim is not None:
         claim = world.children.claim
         actions.append(SetClaimOwner(claim.name, claim.uid, claim.owner_uid is None))
+    actions += tell_held(world, found)
+    given_up = give_up_waiting(world, found)
+    if given_up:
+        # What is left to do shows once they are gone.
+        return (*actions, *given_up)
     actions += _live_actions(world, found) if found.live else _start_actions(world, found)
     return tuple(actions)
 
@@ -81,7 +99,8 @@ def _ends(world: World, record: RunRecord, end: RunEnd) -> list[Action]:
     turn = world.mailbox.turn
     ended: list[Action] = []
     if turn is not None and overrun_turn(world, record):
-        ended.append(EndTurn(record.run, turn.turn, end.message))
+        outcome = TurnOutcome.CANCELLED if world.mailbox.stopped else TurnOutcome.TIMED_OUT
+        ended.append(EndTurn(record.run, turn.turn, end.message, outcome))
     return [*ended, EndRun(record.run, end.reason, end.message, end.counted)]
 
 
@@ -113,9 +132,9 @@ def _forced_end(world: World, found: Assessment) -> Reason | None:
 
 
 def _start_actions(world: World, found: Assessment) -> list[Action]:
-    failure, record = found.failure, found.record
-    if failure and failure.counted and record and not _is_counted(world, record.run):
-        return [CountFailure(record.run, failure.reason, failure.message)]
+    ended = _ended_actions(world, found) or settle_turn(world, found)
+    if ended:
+        return ended
     if not found.wanted or found.may_run or found.workspace:
         return []
     if world.now < backoff_until(world) or not world.place.free:
@@ -129,6 +148,14 @@ def _start_actions(world: World, found: Assessment) -> list[Action]:
     return actions
 
 
+def _ended_actions(world: World, found: Assessment) -> list[Action]:
+    failure, record = found.failure, found.record
+    ended = cut_off(world, found)
+    if failure and failure.counted and record and not _is_counted(world, record.run):
+        ended.append(CountFailure(record.run, failure.reason, failure.message))
+    return ended
+
+
 def _is_counted(world: World, run: str) -> bool:
     return world.mailbox.failure is not None and world.mailbox.failure.run == run
 
@@ -137,7 +164,11 @@ def _next_look(world: World, found: Assessment, actions: tuple[Action, ...]) -> 
     """The earliest moment at which the same World would be decided otherwise."""
     if world.session.metadata.deletion_timestamp is not None:
         return None
-    moments = [suspension(world, found), expiration(world, found)]
+    moments = [
+        suspension(world, found),
+        expiration(world, found),
+        given_up_at(world, found),
+    ]
     if found.live and found.record is not None:
         moments += _moments_of_run(world, found, found.record)
     elif found.wanted and not actions:
@@ -149,7 +180,7 @@ def _moments_of_run(world: World, found: Assessment, record: RunRecord) -> list[
     turn = world.mailbox.turn
     moments = [
         record.begun_at + world.effective.active_deadline - world.effective.turn_timeout,
-        turn.deadline + world.limits.turn_overrun if turn else None,
+        overrun_at(world, turn) if turn else None,
     ]
     if record.state is RunState.DRAINED and record.drained_at is not None:
         moments.append(record.drained_at + world.limits.drain_grace)

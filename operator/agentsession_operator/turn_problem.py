@@ -35,6 +35,8 @@ def turn_problem(last: LastTurnRecord) -> Problem | None:
             Reason.TURN_TIMED_OUT,
             "the last turn was over run.turnTimeoutSeconds; raise it, or ask for less at once",
         )
+    if last.outcome is TurnOutcome.DEAD_LETTERED:
+        return Problem(Reason.DEAD_LETTERED, f"a message was given up: {last.error_message}")
     if last.outcome is TurnOutcome.FAILED:
         reason = _BY_RUNNERS_CODE.get(last.error_code, Reason.TURN_FAILED)
         return Problem(reason, f"the last turn failed: {_said_by_runner(last)}")

@@ -5,15 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentsession_core import naming
-from agentsession_core.api import AgentSession, AgentSessionStatus, AgentType, Reason
+from agentsession_core.api import (
+    AgentSession,
+    AgentSessionStatus,
+    AgentType,
+    Reason,
+    TurnOutcome,
+)
 from agentsession_core.effective import Effective
+from agentsession_core.mailbox.letters import GivenUp
 from agentsession_core.mailbox.model import MailboxState
 from agentsession_operator.model import Children
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The operator's own limits, in seconds."""
+    """The operator's own limits. Times in seconds; `message_lifetime`: how long a message may wait
+    for a run that cannot start; a turn may be cut off fewer than `max_deaths` or `max_evictions` times.
+    """
 
     drain_grace: float
     backoff_base: float
@@ -21,6 +30,9 @@ class Limits:
     hello_timeout: float
     placement: float = 60.0
     turn_overrun: float = 30.0
+    message_lifetime: float = 86_400.0
+    max_deaths: int = 3
+    max_evictions: int = 10
 
     def backoff(self, failures: int) -> float:
         """How long to wait after so many failures in a row, at least one."""
@@ -168,11 +180,35 @@ class KeepRun:
 
 @dataclass(frozen=True)
 class EndTurn:
-    """Write down a turn that nobody ends as timed out."""
+    """Write down the end of a turn that nobody ends."""
 
     run: str
     turn: str
     message: str
+    outcome: TurnOutcome = TurnOutcome.TIMED_OUT
+
+
+@dataclass(frozen=True)
+class CutOff:
+    """Count that the run ended in the middle of its turn; `own`: by its own doing."""
+
+    run: str
+    own: bool
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """Put messages aside as dead and tell whoever wrote."""
+
+    letters: GivenUp
+
+
+@dataclass(frozen=True)
+class TellHeld:
+    """Tell people that their messages wait for a session that sleeps by hand."""
+
+    text: str
+    with_turn: bool
 
 
 @dataclass(frozen=True)
@@ -213,6 +249,9 @@ Action = (
     | Drain
     | KeepRun
     | EndTurn
+    | CutOff
+    | GiveUp
+    | TellHeld
     | EndRun
     | DeleteJob
     | DeleteSession

@@ -20,6 +20,7 @@ from agentsession_core.mailbox.contract import (
     TurnHash,
 )
 from agentsession_core.mailbox.keys import MailboxKeys
+from agentsession_core.mailbox.letters import GivenUp
 from agentsession_core.mailbox.messages import INCOMING_BYTES, INCOMING_MESSAGES, SEEN_SECONDS
 from agentsession_core.mailbox.model import (
     Admission,
@@ -359,8 +360,16 @@ async def test_everything_is_written_as_the_contract_says(
                 for _, entry in found:
                     model.model_validate(entry)
 
+    await store_either.cut_off(BOX, run=RUN, own=True)
+    await store_either.cut_off(BOX, run=RUN, own=False)
+    letters = GivenUp(run=RUN, turn="t1", max_deaths=1, reason="RunFailed", message="m", text="t")
+    assert await store_either.give_up(BOX, letters) == 1
+    await turn(store_either, "t2")
+    await store_either.cut_off(BOX, run=RUN, own=True)
+    await store_either.ingest(BOX, message("m2"))
+    await store_either.tell_held(BOX, text="t", with_turn=False)
     await check()
-    await store_either.commit_result(BOX, run=RUN, turn="t1", result=OK)
+    await store_either.commit_result(BOX, run=RUN, turn="t2", result=OK)
     await store_either.ingest(BOX, message("m3"), new_conversation=True)
     await check()
     box: Any = await redis_either.hgetall(K.state)

@@ -10,8 +10,9 @@ import pytest
 from redis.asyncio import Redis
 
 from agentsession_core.api import Phase, TurnOutcome
+from agentsession_core.mailbox.contract import NewMessage, Source
 from agentsession_core.mailbox.keys import MailboxKeys
-from agentsession_core.mailbox.model import ResultRecord, RunAnswer, RunState
+from agentsession_core.mailbox.model import CommitAnswer, ResultRecord, RunAnswer, RunState
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import RolloutSettings, Settings
 from agentsession_operator.cache import Cache
@@ -21,6 +22,7 @@ from agentsession_operator.handlers import Handlers
 from agentsession_operator.model import Key
 from agentsession_operator.workqueue import WorkQueue
 from agentsession_testing.operator_worlds import IMAGES
+from agentsession_testing.valkey import entries
 
 KEY = Key("agents", "anna")
 UID = "uid-1"
@@ -161,10 +163,12 @@ class Stage:
         assert answer.answer is RunAnswer.OK
         await self.look()
 
-    def pod(self, run: int, *, phase: str, state: str, exit_code: int = 0) -> None:
+    def pod(
+        self, run: int, *, phase: str, state: str, exit_code: int = 0, disrupted: bool = False
+    ) -> None:
         job = self.cluster.jobs[f"anna-r{run}"]
         details = {"exitCode": exit_code} if state == "terminated" else {}
-        body = {
+        body: dict[str, Any] = {
             "metadata": {
                 "name": f"anna-r{run}-x",
                 "namespace": "agents",
@@ -174,6 +178,10 @@ class Stage:
             "spec": {"nodeName": "node-1"},
             "status": {"phase": phase, "containerStatuses": [{"state": {state: details}}]},
         }
+        if disrupted:
+            body["status"]["conditions"] = [
+                {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
+            ]
         self.handlers.pod(body, deleted=False)
 
     async def answer(self, run: int, text: str) -> None:
@@ -283,6 +291,89 @@ async def test_a_run_that_dies_is_counted_once_and_followed_after_its_backoff(
     assert stage.status["phase"] == Phase.FAILED
     assert "RunFailed" in stage.cluster.events
     assert stage.cluster.made[-1] == "Job/anna-r1"
+
+
+async def test_a_turn_whose_runs_die_three_times_is_given_up_and_the_next_is_answered(
+    stage: Stage, redis_client: Redis
+) -> None:
+    keys = MailboxKeys("42")
+    await stage.apply(prompt="kills its run")
+    for run in (1, 2, 3):
+        await stage.connect(run)
+        turn = await stage.store.begin_turn(
+            "42", run=f"{UID}/{run}", pod_uid=f"pod-{run}", turn=f"turn-{run}", timeout_seconds=60
+        )
+        assert (turn.turn, turn.attempt) == ("turn-1", run)
+        stage.pod(run, phase="Failed", state="terminated", exit_code=137)
+        await stage.look()
+        # Redis' clock cannot be moved: the failure is made older than its backoff.
+        await redis_client.hset(keys.state, "failed_at", "1.000000")
+        for _ in range(2):
+            await stage.look()
+    late = ResultRecord(TurnOutcome.SUCCEEDED, "after all")
+    answer = await stage.store.commit_result("42", run=f"{UID}/3", turn="turn-1", result=late)
+    assert answer is CommitAnswer.ALREADY
+    assert stage.cluster.made[-1] == "Job/anna-r3", "nothing waits: no further run"
+    assert stage.status["lastTurn"]["outcome"] == "DeadLettered"
+    degraded = next(c for c in stage.status["conditions"] if c["type"] == "Degraded")
+    assert (degraded["status"], degraded["reason"]) == ("True", "DeadLettered")
+    assert "3 times" in degraded["message"]
+    assert "DeadLettered" in stage.cluster.events
+    assert "TurnDeadLettered" in stage.cluster.events
+    assert await redis_client.xlen(keys.dead) == 1
+    assert await stage.store.backlog() == []
+    await stage.apply(prompt="harmless")
+    await stage.connect(4)
+    await stage.answer(4, "fine")
+    assert stage.status["lastTurn"]["reply"] == "fine"
+
+
+async def test_an_evicted_run_is_followed_at_once_and_counts_apart(
+    stage: Stage, redis_client: Redis
+) -> None:
+    await stage.apply(prompt="one")
+    await stage.connect(1)
+    await stage.store.begin_turn(
+        "42", run=f"{UID}/1", pod_uid="pod-1", turn="t1", timeout_seconds=60
+    )
+    stage.pod(1, phase="Failed", state="terminated", exit_code=143, disrupted=True)
+    for _ in range(2):
+        await stage.look()
+    state = await stage.store.state("42")
+    assert state.turn is not None
+    assert (state.turn.deaths, state.turn.evictions, state.failure) == (0, 1, None)
+    assert stage.cluster.made[-1] == "Job/anna-r2"
+
+
+async def test_suspended_by_hand_people_are_told_once_and_served_afterwards(
+    stage: Stage, redis_client: Redis
+) -> None:
+    keys = MailboxKeys("42")
+
+    async def say(name: str) -> None:
+        await stage.store.ingest(
+            "42", NewMessage(source=Source.TELEGRAM, id=name, chat="7", text=name)
+        )
+        for _ in range(2):
+            await stage.look()
+
+    await stage.apply(operatingMode="Suspended")
+    await say("m1")
+    await say("m2")
+    [(_, notice)] = await entries(redis_client, keys.outgoing)
+    assert (notice["kind"], notice["reply_to"]) == ("notice", "[]")
+    assert stage.cluster.made == []
+    assert stage.status["phase"] == Phase.SUSPENDED
+    await stage.apply(operatingMode="Running")
+    await stage.connect(1)
+    await stage.answer(1, "both")
+    [_, (_, answer)] = await entries(redis_client, keys.outgoing)
+    assert (answer["kind"], answer["reply_to"]) == ("answer", '["m1","m2"]')
+    # Put to sleep once more, people are told once more.
+    await stage.apply(operatingMode="Suspended")
+    await stage.leave(1)
+    await say("m3")
+    assert await redis_client.xlen(keys.outgoing) == 3
 
 
 async def test_what_the_api_server_refuses_is_said_and_tried_again(stage: Stage) -> None:

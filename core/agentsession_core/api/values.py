@@ -149,5 +149,6 @@ class Reason(StrEnum):
     WORKSPACE_FULL = "WorkspaceFull"
     WORKSPACE_READ_ONLY = "WorkspaceReadOnly"
     TURN_TIMED_OUT = "TurnTimedOut"
+    DEAD_LETTERED = "DeadLettered"
     REDIS_UNAVAILABLE = "RedisUnavailable"
     REDIS_STATE_LOST = "RedisStateLost"

@@ -66,8 +66,10 @@ class OutgoingEntry(Contract):
     )
     reply_to: str = Field(description="JSON list of the ids of the messages that it answers")
     chat: str = Field(description="the messages' `chat`")
-    turn: str = Field(description="the turn; empty for a notice")
-    outcome: Literal[""] | TurnOutcome = Field(description="the turn's; empty for a notice")
+    turn: str = Field(description="the turn; empty where the notice ends none")
+    outcome: Literal[""] | TurnOutcome = Field(
+        description="the turn's; `DeadLettered` for a notice that ends messages, else empty"
+    )
     text: str = Field(description="what is said")
     at: Seconds = Field(description="when it was said")
 
@@ -91,6 +93,22 @@ class ControlEntry(Contract):
     turn: str = Field(description="the turn that it means")
     by: str = Field(description="who asked: a source")
     at: Seconds = Field(description="when")
+
+
+class DeadEntry(Contract):
+    """A message that was given up; its sender was told. The newest 100 are kept for people to look at."""
+
+    id: str = Field(description="as in `incoming`, like the next six")
+    source: str = Field(description="")
+    chat: str = Field(description="")
+    conversation: str = Field(description="")
+    text: str = Field(description="")
+    files: str = Field(description="")
+    at: str = Field(description="")
+    turn: str = Field(description="the turn that was cut off; empty if none began")
+    attempts: Number = Field(description="how many runs the turn was given to")
+    reason: str = Field(description="why, a reason as in the conditions")
+    died_at: Seconds = Field(description="when it was given up")
 
 
 class ReadyEntry(Contract):
@@ -119,6 +137,9 @@ class TurnHash(Contract):
     started_at: Seconds = Field(description="when its first attempt began")
     deadline: str = Field(description="when its time is over, seconds since the epoch")
     cancelled_at: Seconds | None = Field(default=None, description="when a person stopped it")
+    cut_run: str | None = Field(default=None, description="the newest run that ended in its middle")
+    deaths: Number | None = Field(default=None, description="runs that did by their own doing")
+    evictions: Number | None = Field(default=None, description="runs that were taken away")
     model_status: str | None = Field(default=None, description="how its newest model call failed")
     model_code: str | None = Field(default=None, description="the API's type of error")
     model_detail: str | None = Field(default=None, description="the API's words")
@@ -139,6 +160,9 @@ class MailboxHash(Contract):
     reopened: Literal["1"] | None = Field(
         default=None, description="a message came after it was closed: it waits for a new session"
     )
+    held_told: Seconds | None = Field(
+        default=None, description="when chats were told that the session sleeps by hand"
+    )
     failures: Number | None = Field(default=None, description="runs that failed in a row")
     failed_run: str | None = Field(default=None, description="the newest of them")
     failed_at: Seconds | None = Field(default=None, description="when it failed")
@@ -151,6 +175,7 @@ PER_MAILBOX: Final[dict[str, type[Contract]]] = {
     "outgoing": OutgoingEntry,
     "events": EventEntry,
     "control": ControlEntry,
+    "dead": DeadEntry,
     "mailbox": MailboxHash,
     "turn": TurnHash,
 }

@@ -40,7 +40,11 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class TurnRecord:
-    """The turn that runs."""
+    """The turn that runs, or that a dead run left behind.
+
+    `cut_run` is the newest run that ended in its middle, `deaths` how many did by their own doing and
+    `evictions` how many were taken away. `cancelled_at`: when a person stopped it.
+    """
 
     turn: str
     run: str
@@ -50,6 +54,9 @@ class TurnRecord:
     deadline: float
     messages: int = 1
     cancelled_at: float | None = None
+    cut_run: str | None = None
+    deaths: int = 0
+    evictions: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,11 @@ class FailureRecord:
 
 @dataclass(frozen=True)
 class MailboxState:
-    """One consistent look at a mailbox. `waiting_since`: when its oldest message came."""
+    """One consistent look at a mailbox.
+
+    `waiting_since`: when its oldest message came; `held_told`: the chats of what waits know that the
+    session sleeps by hand.
+    """
 
     waiting: int
     closed: bool
@@ -116,6 +127,12 @@ class MailboxState:
     epoch: str | None
     now: float
     waiting_since: float | None = None
+    held_told: bool = False
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a person has stopped the turn that is recorded."""
+        return self.turn is not None and self.turn.cancelled_at is not None
 
     @property
     def waiting_behind_turn(self) -> int:

@@ -97,6 +97,7 @@ def read_state(answer: list[Any]) -> MailboxState:
         epoch=read_text(epoch) or None,
         now=float(read_text(now)),
         waiting_since=_entry_time(read_text(oldest)),
+        held_told="held_told" in box,
     )
 
 
@@ -136,6 +137,9 @@ def _turn_record(turn: dict[str, str]) -> TurnRecord | None:
         deadline=float(turn["deadline"]),
         messages=len(json.loads(turn["ids"])),
         cancelled_at=_number(turn.get("cancelled_at")),
+        cut_run=turn.get("cut_run"),
+        deaths=int(turn.get("deaths", "0")),
+        evictions=int(turn.get("evictions", "0")),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from agentsession_core.api.values import LaunchType
 from agentsession_core.mailbox import keys
 from agentsession_core.mailbox.keys import MailboxKeys
+from agentsession_core.mailbox.letters import Letters
 from agentsession_core.mailbox.messages import Messages
 from agentsession_core.mailbox.model import (
     CommitAnswer,
@@ -35,7 +36,7 @@ EVENTS_KEPT: Final = 1000
 DAILY_USAGE_SECONDS: Final = 40 * 86_400
 
 
-class MailboxStore(Messages):
+class MailboxStore(Messages, Letters):
     """Every transition of a mailbox, each one Lua script. Raises redis.RedisError."""
 
     async def ping(self) -> None:
@@ -165,7 +166,8 @@ class MailboxStore(Messages):
 
     async def keep_run(self, mailbox: str, *, run: str) -> None:
         """Takes back that the running turn is the run's last."""
-        await self._run("keep_run", [MailboxKeys(mailbox).run], [run])
+        k = MailboxKeys(mailbox)
+        await self._run("keep_run", [k.run, k.state], [run])
 
     async def bye(self, mailbox: str, *, run: str, pod_uid: str) -> RunAnswer:
         """The drained runner leaves: BYE, or REOPENED when a message came meanwhile."""

@@ -42,6 +42,9 @@ from agentsession_testing.operator_worlds import (
     verdict,
 )
 
+# A message waits, and its sender knows that the session sleeps by hand.
+KNOWN = replace(WAITING, held_told=True)
+
 
 class TestWake:
     def test_nothing_waits_nothing_starts(self) -> None:
@@ -61,7 +64,13 @@ class TestWake:
         assert plan(make_world(mailbox=fresh)).actions == ()
 
     def test_open_turn_without_a_run_is_work(self) -> None:
-        decided = plan(make_world(mailbox=replace(EMPTY, turn=TURN, run=make_run(hello_at=None))))
+        decided = plan(
+            make_world(
+                mailbox=replace(
+                    EMPTY, turn=replace(TURN, run=f"{UID}/0"), run=make_run(hello_at=None)
+                )
+            )
+        )
         assert StartRun(2, f"{UID}/1", resumes=False) in decided.actions
 
     @pytest.mark.parametrize(
@@ -96,7 +105,7 @@ class TestWake:
         assert StartRun(1, "other-uid/3", resumes=False) in decided.actions
 
     def test_suspended_by_hand_keeps_messages_waiting(self) -> None:
-        world = make_world(make_session(operatingMode="Suspended"), mailbox=WAITING)
+        world = make_world(make_session(operatingMode="Suspended"), mailbox=KNOWN)
         decided = plan(world)
         assert decided.actions == ()
         assert reason(world, "Suspended") is Reason.SUSPENDED_BY_USER
@@ -201,7 +210,7 @@ class TestSuspend:
 
     def test_by_hand_ends_although_messages_wait_but_not_in_a_turn(self) -> None:
         session = make_session(operatingMode="Suspended")
-        waiting = replace(EMPTY, run=make_run(), waiting=1)
+        waiting = replace(KNOWN, run=make_run())
         drain = Drain(f"{UID}/1", force=True, why=Reason.SUSPENDED_BY_USER)
         assert plan(make_live_world(session, mailbox=waiting)).actions == (drain,)
         # In a turn the same action makes it the run's last.

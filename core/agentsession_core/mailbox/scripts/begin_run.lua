@@ -7,6 +7,6 @@ local now = redis.call('TIME')
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'run', ARGV[2], 'state', 'open', 'launch', ARGV[5], 'begun_at', now[1] .. '.' .. string.format('%06d', now[2]))
 redis.call('HSET', KEYS[2], 'state', 'open', 'session', ARGV[4])
-redis.call('HDEL', KEYS[2], 'reopened')
+redis.call('HDEL', KEYS[2], 'reopened', 'held_told')
 redis.call('SADD', 'sessions:mailboxes', ARGV[1])
 return {'ok', current}

@@ -1,0 +1,76 @@
+"""Turns that were cut off, messages that are given up or held, as typed calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from agentsession_core.mailbox.keys import MailboxKeys
+from agentsession_core.mailbox.scripted import Scripted
+
+# Dead messages that are kept for people to look at; the oldest go first.
+DEAD_KEPT: Final = 100
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """Messages to give up, as the plan saw them: the script refuses when it is not so any more.
+
+    `turn` with its `run` was cut off `max_deaths` or `max_evictions` times; without `turn` everything
+    that came before `before` (seconds since the epoch) and stands in no one's way goes, if `run` (''
+    for none) is still the newest and has (`greeted`) or has not said hello. `reason` is a word of the
+    closed list, `message` says it to people who look after sessions, `text` to whoever wrote.
+    """
+
+    run: str
+    reason: str
+    message: str
+    text: str
+    turn: str | None = None
+    max_deaths: int = 0
+    max_evictions: int = 0
+    before: float = 0.0
+    greeted: bool = False
+
+
+class Letters(Scripted):
+    """The ends that no runner reports. Raises redis.RedisError."""
+
+    async def cut_off(self, mailbox: str, *, run: str, own: bool) -> None:
+        """Counts that the turn's run ended in its middle, once; `own`: by its own doing."""
+        await self._run("cut_off", [MailboxKeys(mailbox).turn], [mailbox, run, "1" if own else "0"])
+
+    async def give_up(self, mailbox: str, letters: GivenUp) -> int | None:
+        """Puts the messages into `dead` and tells whoever wrote; how many, None if refused."""
+        k = MailboxKeys(mailbox)
+        answer = await self._run(
+            "dead_letter",
+            [k.incoming, k.turn, k.last, k.state, k.outgoing, k.events, k.run, k.dead],
+            [
+                mailbox,
+                letters.run,
+                "1" if letters.greeted else "0",
+                letters.turn or "",
+                letters.max_deaths,
+                letters.max_evictions,
+                letters.before,
+                letters.reason,
+                letters.message,
+                letters.text,
+                DEAD_KEPT,
+            ],
+        )
+        return int(answer[1]) if answer[0] == "dead" else None
+
+    async def tell_held(self, mailbox: str, *, text: str, with_turn: bool) -> bool:
+        """Tells the chats of the waiting messages that they are kept, once until the next run.
+
+        `with_turn`: the recorded turn waits, too, since no run is there that could have it.
+        """
+        k = MailboxKeys(mailbox)
+        answer = await self._run(
+            "tell_held",
+            [k.incoming, k.state, k.turn, k.outgoing, k.events],
+            [mailbox, text, "1" if with_turn else "0"],
+        )
+        return answer[0] == "told"
