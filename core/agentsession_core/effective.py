@@ -39,6 +39,7 @@ class Effective:
     network: Network
     suspend_after: int
     delete_after: int
+    warn_before_delete: int
     turn_timeout: int
     active_deadline: int
     max_lifetime: int | None
@@ -86,6 +87,7 @@ def merge(
         network=_first(layer.network for layer in templates) or Network.NONE,
         suspend_after=_default(_first(p.suspend_after_seconds for p in idle), 300),
         delete_after=_default(_first(p.delete_after_seconds for p in idle), 86_400),
+        warn_before_delete=_default(_first(p.warn_before_delete_seconds for p in idle), 3_600),
         turn_timeout=_default(_first(r.turn_timeout_seconds for r in runs), 1_800),
         active_deadline=_default(_first(r.active_deadline_seconds for r in runs), 43_200),
         max_lifetime=_first(r.max_lifetime_seconds for r in runs),

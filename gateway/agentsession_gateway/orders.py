@@ -74,6 +74,8 @@ def too_late(now: float, run_begun_at: float, active_deadline: float, turn_timeo
 
 def standing(state: MailboxState, run: str, pod_uid: str) -> RunAnswer:
     """How the run stands, without a turn being begun. OK when a turn of its own is recorded."""
+    if state.epoch is None:
+        return RunAnswer.LOST
     if state.run is None or state.run.run != run or state.run.state is RunState.ENDED:
         return RunAnswer.STALE
     if state.run.pod_uid != pod_uid:

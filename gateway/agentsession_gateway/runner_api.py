@@ -155,6 +155,8 @@ class RunnerApi:
             turn=request.path_params["turn"],
             result=_record(result),
         )
+        if answer is CommitAnswer.LOST:
+            raise access.state_lost()
         if answer is CommitAnswer.STALE:
             raise ProblemError(409, "stale_run", "the turn was given to another run; exit")
         if answer is CommitAnswer.UNKNOWN_TURN:

@@ -46,6 +46,8 @@ class TurnDesk:
         caller = self._caller
         if self._begun_at is None:
             state = await self._store.state(caller.mailbox)
+            if state.epoch is None:
+                return TurnGrant(RunAnswer.LOST)
             if state.run is None or state.run.run != caller.run:
                 return TurnGrant(RunAnswer.STALE)
             self._begun_at = state.run.begun_at
@@ -112,6 +114,11 @@ async def _orders(
             continue
         if grant.answer in (RunAnswer.STALE, RunAnswer.OTHER_POD):
             return
+        if grant.answer is RunAnswer.LOST:
+            # The operator's word that the runs are known again rings, too.
+            await waiter.wait(REDIS_RETRY_SECONDS)
+            yield b": waiting\n\n"
+            continue
         orders, sent = next_orders(grant, sent)
         for order in orders:
             yield order.encode()

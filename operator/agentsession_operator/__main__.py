@@ -30,12 +30,14 @@ from agentsession_operator.app import build_registry, run_kopf
 from agentsession_operator.cache import Cache
 from agentsession_operator.cluster import Cluster, ClusterError
 from agentsession_operator.comparison import Comparison
+from agentsession_operator.epoch import Epoch
 from agentsession_operator.factory import build_admission, build_reconciler
 from agentsession_operator.ground import Ground
 from agentsession_operator.handlers import Handlers
 from agentsession_operator.health import serve_health
 from agentsession_operator.metrics import Metrics
 from agentsession_operator.queue_board import QueueBoard
+from agentsession_operator.recovery import Recovery
 from agentsession_operator.service import Service
 from agentsession_operator.sweep import Sweep
 from agentsession_operator.workqueue import WorkQueue
@@ -76,12 +78,16 @@ async def serve(settings: Settings, secrets: SecretFiles) -> None:
         connect(settings.redis.url, secrets.read(REDIS_PASSWORD)) as redis,
     ):
         store, cluster, cache = MailboxStore(redis), Cluster(api), Cache()
+        epoch = Epoch(
+            cache, store, Recovery(cache, store), lambda: uuid.uuid4().hex, metrics.count_error
+        )
         admission = build_admission(settings, time.time)
         reconcile = build_reconciler(
             settings, cache, cluster, store, time.time, lambda: uuid.uuid4().hex[:16], admission
         )
         queue = WorkQueue(reconcile, time.time, metrics.count_error, pause_of=outage.pause)
         reconcile.on_slot_free = queue.add
+        reconcile.on_state_lost = epoch.report
         admission.wake = queue.add
         metrics.observe(cache, lambda: queue.depth)
         handlers = Handlers(cache, queue)
@@ -97,6 +103,7 @@ async def serve(settings: Settings, secrets: SecretFiles) -> None:
             queue,
             sweep,
             comparison,
+            epoch,
             metrics,
             admission,
             QueueBoard(admission, cache, store),
@@ -121,7 +128,7 @@ async def serve(settings: Settings, secrets: SecretFiles) -> None:
                     stop,
                 )
             )
-            work_task = asyncio.create_task(service.run(synced, uuid.uuid4().hex))
+            work_task = asyncio.create_task(service.run(synced))
             await _first_to_end({kopf_task, work_task})
 
 

@@ -34,6 +34,7 @@ class Assessment:
     failure: RunEnd | None
     outdated: bool
     last_activity: float
+    idle_since: float
     work_waits: bool
     wanted: bool
 
@@ -66,9 +67,11 @@ def assess(world: World) -> Assessment:
         and (pod is None or (pod.may_still_run and not pod.deleting))
     )
     activity = last_activity(world)
+    # A message that Redis lost was activity, too: what is rebuilt gets its whole idle time anew.
+    idle_since = max(activity, world.mailbox.rebuilt_at or 0.0)
     refusal = find_refusal(world)
     work_waits = world.mailbox.waiting > 0 or world.mailbox.turn is not None
-    idle = world.now >= activity + world.effective.suspend_after
+    idle = world.now >= idle_since + world.effective.suspend_after
     return Assessment(
         newest_run=_newest_run(world, _run_number(record)),
         record=record,
@@ -81,12 +84,13 @@ def assess(world: World) -> Assessment:
         failure=find_failure(record, job, pod, over=not live and not may_run),
         outdated=live and refusal is None and _is_outdated(world, record, job),
         last_activity=activity,
+        idle_since=idle_since,
         work_waits=work_waits,
         wanted=(
             world.session.spec.operating_mode is OperatingMode.RUNNING
             and world.holds_mailbox
             and (refusal is None or live)
-            and (work_waits or (live and not idle and not _is_over(world)))
+            and (work_waits or (live and not idle and not is_over(world)))
         ),
     )
 
@@ -102,7 +106,7 @@ def _is_outdated(world: World, record: RunRecord | None, job: JobView | None) ->
     )
 
 
-def _is_over(world: World) -> bool:
+def is_over(world: World) -> bool:
     """Whether the session has lived as long as it may."""
     created, lifetime = world.session.metadata.creation_timestamp, world.effective.max_lifetime
     return (

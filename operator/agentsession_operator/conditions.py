@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agentsession_core.api import (
+    AgentSession,
     Condition,
     ConditionStatus,
     ConditionType,
@@ -21,12 +22,25 @@ from agentsession_operator.assess import (
     pod_trouble,
     waits_for_volume,
 )
-from agentsession_operator.times import backoff_until
+from agentsession_operator.times import backoff_until, state_lost_until
 from agentsession_operator.turn_problem import turn_problem
 from agentsession_operator.world import Place, Problem, World
 
 TRUE, FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
 _OUTDATED = "its image or settings have changed, the next run starts with the new ones"
+_REDIS_AWAY = "Redis does not answer: nothing is started, suspended or deleted until it does."
+_STATE_LOST = (
+    "Redis had lost what it knew of this session, and it was made anew from what the cluster knows. "
+    "A message that has got no answer has to be sent again."
+)
+_ENDS = {
+    Reason.OUTDATED: _OUTDATED,
+    Reason.RUN_DEADLINE_NEAR: "too little of run.activeDeadlineSeconds was left for a turn",
+    Reason.LIFETIME_OVER: "run.maxLifetimeSeconds is over, the session will be deleted",
+    Reason.YIELDED: "it was idle, and others waited for a place",
+    Reason.SUSPENDED_BY_USER: "spec.operatingMode was Suspended, and nothing has come since",
+    Reason.TURN_TIMED_OUT: "its turn was over its timeout and its runner did not end it",
+}
 _OF_VOLUME = frozenset({Reason.VOLUME_STUCK, Reason.STORAGE_CLASS_NOT_FOUND})
 
 
@@ -166,20 +180,19 @@ def suspended(world: World, found: Assessment) -> Verdict:
         return Verdict(FALSE, Reason.AWAKE, "A run is about to start.")
     if not found.newest_run:
         return Verdict(TRUE, Reason.NEVER_STARTED, "No message has come yet.")
+    return _why_asleep(world, found)
+
+
+def _why_asleep(world: World, found: Assessment) -> Verdict:
+    """Why the last run ended."""
+    if found.failure:
+        return Verdict(TRUE, found.failure.reason, f"The run ended: {found.failure.message}.")
     why = found.record.why if found.record else None
-    if why == Reason.OUTDATED:
-        return Verdict(TRUE, Reason.OUTDATED, f"The run ended: {_OUTDATED}.")
-    if why == Reason.RUN_DEADLINE_NEAR:
-        return Verdict(
-            TRUE,
-            Reason.RUN_DEADLINE_NEAR,
-            "The run ended: too little of run.activeDeadlineSeconds was left for a turn.",
-        )
-    if why == Reason.YIELDED:
-        return Verdict(
-            TRUE, Reason.YIELDED, "The run was idle and ended early: others waited for a place."
-        )
-    return Verdict(TRUE, Reason.IDLE, f"Nothing happened for {world.effective.suspend_after} s.")
+    if why is None or why == Reason.IDLE or why not in set(Reason):
+        idle = world.effective.suspend_after
+        return Verdict(TRUE, Reason.IDLE, f"Nothing happened for {idle} s.")
+    words = _ENDS.get(Reason(why), "see the Events")
+    return Verdict(TRUE, Reason(why), f"The run ended: {words}.")
 
 
 def workspace_ready(world: World, found: Assessment) -> Verdict:
@@ -205,6 +218,8 @@ def workspace_ready(world: World, found: Assessment) -> Verdict:
 def degraded(world: World, found: Assessment) -> Verdict:
     """Whether the last turn went wrong in a way that the next may, too."""
     last = world.mailbox.last
+    if state_lost_until(world) is not None:
+        return Verdict(TRUE, Reason.REDIS_STATE_LOST, _STATE_LOST)
     problem = turn_problem(last) if last else None
     if problem:
         return Verdict(TRUE, problem.reason, problem.message)
@@ -229,16 +244,32 @@ _ALL: dict[ConditionType, Callable[[World, Assessment], Verdict]] = {
 def conditions(world: World, found: Assessment) -> list[Condition]:
     """All conditions; one keeps its transition time as long as its status stays."""
     known = {c.type: c for c in world.session.status.conditions or ()}
+    generation = world.session.metadata.generation
     now = moment(world.now)
     assert isinstance(now, datetime)  # noqa: S101 - for the type checker
     return [
-        _with_history(kind, decide(world, found), known.get(kind), now, world)
+        _with_history(kind, decide(world, found), known.get(kind), now, generation)
         for kind, decide in _ALL.items()
     ]
 
 
+def without_redis(session: AgentSession, now: float) -> list[Condition]:
+    """The conditions as they were, but that nothing can be decided."""
+    known = session.status.conditions or []
+    before = next((c for c in known if c.type is ConditionType.DEGRADED), None)
+    away = Verdict(TRUE, Reason.REDIS_UNAVAILABLE, _REDIS_AWAY)
+    generation, at = session.metadata.generation, moment(now)
+    assert isinstance(at, datetime)  # noqa: S101 - for the type checker
+    degraded = _with_history(ConditionType.DEGRADED, away, before, at, generation)
+    return [*(c for c in known if c.type is not ConditionType.DEGRADED), degraded]
+
+
 def _with_history(
-    kind: ConditionType, verdict: Verdict, before: Condition | None, now: datetime, world: World
+    kind: ConditionType,
+    verdict: Verdict,
+    before: Condition | None,
+    now: datetime,
+    generation: int,
 ) -> Condition:
     unchanged = before is not None and before.status is verdict.status
     return Condition(
@@ -247,5 +278,5 @@ def _with_history(
         reason=verdict.reason,
         message=verdict.message[:1024],
         last_transition_time=before.last_transition_time if unchanged and before else now,
-        observed_generation=world.session.metadata.generation,
+        observed_generation=generation,
     )

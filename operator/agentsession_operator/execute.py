@@ -19,6 +19,7 @@ from agentsession_operator.cluster import (
 )
 from agentsession_operator.ends import write_end
 from agentsession_operator.model import Key, claim_view, is_watched, job_view, session_key
+from agentsession_operator.words import Words
 from agentsession_operator.world import (
     Action,
     CountFailure,
@@ -35,6 +36,8 @@ from agentsession_operator.world import (
     SetClaimOwner,
     StartRun,
     TellHeld,
+    TellLost,
+    WarnOfEnd,
     World,
 )
 
@@ -47,14 +50,15 @@ class Executor:
     Without that, the next look, which may come before the watch's event, would make it again.
     """
 
-    def __init__(self, cluster: Cluster, store: MailboxStore, cache: Cache) -> None:
+    def __init__(self, cluster: Cluster, store: MailboxStore, cache: Cache, words: Words) -> None:
         self._cluster = cluster
         self._store = store
         self._cache = cache
+        self._words = words
 
     async def carry_out(self, key: Key, world: World, action: Action) -> bool:
         """True if the plan's next action still makes sense. Raises ClusterError, RedisError."""
-        mailbox, uid = world.session.mailbox, world.uid
+        mailbox = world.session.mailbox
         match action:
             case CreateClaim():
                 return await self._create_claim(key, world)
@@ -64,24 +68,34 @@ class Executor:
             case StartRun():
                 return await self._start_run(key, world, action)
             case Drain():
-                answer = await self._store.drain(
-                    mailbox, run=action.run, by_hand=action.force, why=action.why
-                )
-                log.info(
-                    "drain", session=str(key), run=action.run, why=action.why, answer=answer.value
-                )
-                return answer is RunAnswer.DRAINED
+                return await self._drain(key, mailbox, action)
             case KeepRun():
                 await self._store.keep_run(mailbox, run=action.run)
             case DeleteJob():
                 await self._cluster.delete_job(key.namespace, action.name, action.uid)
             case CountFailure() | EndTurn() | EndRun() | CutOff() | GiveUp() | TellHeld():
                 await write_end(self._store, key, mailbox, action)
+            case WarnOfEnd() | TellLost() | ReopenMailbox() | DeleteSession():
+                return await self._see_to_the_end(key, world, action)
+        return True
+
+    async def _see_to_the_end(
+        self, key: Key, world: World, action: WarnOfEnd | TellLost | ReopenMailbox | DeleteSession
+    ) -> bool:
+        match action:
+            case WarnOfEnd() | TellLost():
+                await self._words.say(key, world, action)
+            case ReopenMailbox():
+                await self._store.reopen(world.session.mailbox, session_uid=world.uid)
             case DeleteSession():
                 return await self._delete_session(key, world, action)
-            case ReopenMailbox():
-                await self._store.reopen(mailbox, session_uid=uid)
         return True
+
+    async def _drain(self, key: Key, mailbox: str, action: Drain) -> bool:
+        run, why = action.run, action.why
+        answer = await self._store.drain(mailbox, run=run, by_hand=action.force, why=why)
+        log.info("drain", session=str(key), run=run, why=why, answer=answer.value)
+        return answer is RunAnswer.DRAINED
 
     async def _create_claim(self, key: Key, world: World) -> bool:
         body = build_claim(world.session, world.effective)
@@ -111,6 +125,7 @@ class Executor:
             expected=action.expected,
             session_uid=world.uid,
             launch=LaunchType.RESUME if action.resumes else LaunchType.COLD,
+            user=world.session.spec.user.id,
         )
         if not began:
             return False

@@ -13,8 +13,10 @@ from agentsession_operator.execute import Executor
 from agentsession_operator.fair_queue import Share
 from agentsession_operator.gather import Gatherer
 from agentsession_operator.reconcile import Reconciler
+from agentsession_operator.recovery import Recovery
 from agentsession_operator.refusals import Refusals
 from agentsession_operator.rollout import Rollout
+from agentsession_operator.words import Words
 from agentsession_operator.world import Limits
 from agentsession_operator.writer import StatusWriter
 
@@ -41,8 +43,8 @@ def build_reconciler(
     return Reconciler(
         cache,
         store,
-        Gatherer(settings, limits, cache, cluster, store),
-        Executor(cluster, store, cache),
+        Gatherer(settings, limits, cache, cluster, store, Recovery(cache, store)),
+        Executor(cluster, store, cache, Words(cluster, store)),
         StatusWriter(cluster, cache, clock, new_id),
         Refusals(limits),
         Rollout(settings.rollout.max_at_once),

@@ -17,7 +17,9 @@ from agentsession_operator.assess import current_run
 from agentsession_operator.cache import Cache
 from agentsession_operator.cluster import Cluster, ClusterError
 from agentsession_operator.complaints import complaint_of, subject_of
+from agentsession_operator.epoch import StateLostError
 from agentsession_operator.model import Key
+from agentsession_operator.recovery import Recovery
 from agentsession_operator.world import Limits, Problem, World
 
 log = structlog.get_logger(__name__)
@@ -33,15 +35,17 @@ class Gatherer:
         cache: Cache,
         cluster: Cluster,
         store: MailboxStore,
+        recovery: Recovery,
     ) -> None:
         self._settings = settings
         self._limits = limits
         self._cache = cache
         self._cluster = cluster
         self._store = store
+        self._recovery = recovery
 
     async def gather(self, key: Key, session: AgentSession) -> World:
-        """The session's World. Raises redis.RedisError."""
+        """The session's World. Raises redis.RedisError, StateLostError."""
         world = self._world(key, session, await self._read_mailbox(key, session))
         complaint = await self._read_complaint(key, world)
         return replace(world, complaint=complaint) if complaint else world
@@ -49,21 +53,29 @@ class Gatherer:
     async def _read_mailbox(self, key: Key, session: AgentSession) -> MailboxState:
         """The mailbox, after a changed `spec.prompt` went in."""
         state = await self._store.state(session.mailbox)
+        if state.epoch is None:
+            raise StateLostError
         if self._cache.mailbox_holder(session.mailbox) != key:
             return state.as_seen_by_others()
+        if session.metadata.deletion_timestamp is not None:
+            return state
+        state = await self._recovery.settle(key, session, state)
         prompt = session.spec.prompt
-        if not prompt or session.metadata.deletion_timestamp is not None:
+        if not prompt:
             return state
         sha256 = hashlib.sha256(prompt.encode()).hexdigest()
         if state.prompt_hash == sha256 and state.session_uid == session.metadata.uid:
             return state
+        status = session.status
         admission = await self._store.ingest_prompt(
             session.mailbox,
             uid=session.metadata.uid,
             generation=session.metadata.generation,
             sha256=sha256,
             text=prompt,
-            known_sha256=session.status.prompt_hash,
+            # One that never got an answer may be taken again: nothing says that it was.
+            known_sha256=status.prompt_hash if status.last_handled_message_id else None,
+            known_generation=status.observed_generation or 0,
         )
         log.info("prompt", session=str(key), admission=admission.value)
         return await self._store.state(session.mailbox)

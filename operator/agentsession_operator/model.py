@@ -30,7 +30,7 @@ class Key:
 
 @dataclass(frozen=True)
 class JobView:
-    """A run's Job."""
+    """A run's Job. `created_at` in seconds since the epoch."""
 
     name: str
     uid: str
@@ -40,6 +40,7 @@ class JobView:
     deleting: bool
     failed_reason: str | None
     complete: bool
+    created_at: float = 0.0
 
     @property
     def finished(self) -> bool:
@@ -143,6 +144,7 @@ def job_view(body: Body) -> JobView:
         deleting="deletionTimestamp" in metadata,
         failed_reason=failed.get("reason", "Failed") if failed else None,
         complete="Complete" in conditions or "SuccessCriteriaMet" in conditions,
+        created_at=_seconds(metadata.get("creationTimestamp")),
     )
 
 
@@ -212,6 +214,10 @@ def _is_node_lost(status: Body) -> bool:
         and conditions.get("Ready") == "False"
         and conditions.get("ContainersReady") == "True"
     )
+
+
+def _seconds(stamp: str | None) -> float:
+    return datetime.fromisoformat(stamp).timestamp() if stamp else 0.0
 
 
 def _started_at(states: list[Body]) -> float | None:

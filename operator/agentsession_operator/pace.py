@@ -10,7 +10,7 @@ INTERVAL: Final = 1.0
 # A place in the queue is written at most so often, and only once it has changed by a tenth: it moves
 # with every start, for everybody. The exact one is in Redis.
 QUEUE_INTERVAL: Final = 30.0
-_TRIFLES: Final = frozenset({"last_activity_time", "suspend_time", "expiration_time"})
+_TRIFLES: Final = frozenset({"last_activity_time"})
 # How long passing phases have to hold until they are written. From nothing to an answer takes less
 # than two seconds where image and volume are there, and a run takes one from its drain until
 # Kubernetes says that its container has ended.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agentsession_core.api import OperatingMode, Reason, TurnOutcome
 from agentsession_core.mailbox.model import RunRecord, RunState
-from agentsession_operator.assess import Assessment, assess, claim_owner_is_wrong
+from agentsession_operator.assess import Assessment, assess, claim_owner_is_wrong, is_over
 from agentsession_operator.complaints import next_question
 from agentsession_operator.failures import (
     RunEnd,
@@ -27,7 +27,10 @@ from agentsession_operator.times import (
     deadline_near,
     expiration,
     is_expired,
+    nominal_end,
+    state_lost_until,
     suspension,
+    warning,
 )
 from agentsession_operator.world import (
     Action,
@@ -43,6 +46,8 @@ from agentsession_operator.world import (
     ReopenMailbox,
     SetClaimOwner,
     StartRun,
+    TellLost,
+    WarnOfEnd,
     World,
 )
 
@@ -69,6 +74,7 @@ def _actions(world: World, found: Assessment) -> tuple[Action, ...]:
     actions: list[Action] = []
     if world.mailbox.closed and world.holds_mailbox:
         actions.append(ReopenMailbox())
+    actions += _words(world, found)
     if claim_owner_is_wrong(world) and world.children.claim is not None:
         claim = world.children.claim
         actions.append(SetClaimOwner(claim.name, claim.uid, claim.owner_uid is None))
@@ -79,6 +85,17 @@ def _actions(world: World, found: Assessment) -> tuple[Action, ...]:
         return (*actions, *given_up)
     actions += _live_actions(world, found) if found.live else _start_actions(world, found)
     return tuple(actions)
+
+
+def _words(world: World, found: Assessment) -> list[Action]:
+    """What the session's people have to be told now."""
+    said: list[Action] = []
+    if world.mailbox.lost_message is not None:
+        said.append(TellLost(world.mailbox.lost_message))
+    when, end = warning(world, found), nominal_end(world, found)
+    if when is not None and end is not None and world.now >= when:
+        said.append(WarnOfEnd(int(end)))
+    return said
 
 
 def _live_actions(world: World, found: Assessment) -> list[Action]:
@@ -112,7 +129,8 @@ def _drain_actions(world: World, found: Assessment, record: RunRecord) -> list[A
     if record.last_turn:
         return [KeepRun(record.run)]
     if not working and not found.wanted:
-        return [Drain(record.run, force=False, why=Reason.IDLE)]
+        why = Reason.LIFETIME_OVER if is_over(world) else Reason.IDLE
+        return [Drain(record.run, force=False, why=why)]
     if may_drain_for_others(world, found):
         return [Drain(record.run, force=False, why=Reason.YIELDED)]
     return []
@@ -166,8 +184,10 @@ def _next_look(world: World, found: Assessment, actions: tuple[Action, ...]) -> 
         return None
     moments = [
         suspension(world, found),
+        warning(world, found),
         expiration(world, found),
         given_up_at(world, found),
+        state_lost_until(world),
     ]
     if found.live and found.record is not None:
         moments += _moments_of_run(world, found, found.record)

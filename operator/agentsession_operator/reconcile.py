@@ -6,17 +6,20 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
+from redis import RedisError
 
 from agentsession_core.api import Reason
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_operator.admission import Admission
 from agentsession_operator.cache import Cache
 from agentsession_operator.cluster import NotFoundError, RefusedError
+from agentsession_operator.epoch import StateLostError
 from agentsession_operator.execute import Executor
 from agentsession_operator.gather import Gatherer
 from agentsession_operator.model import Key
 from agentsession_operator.pace import INTERVAL
 from agentsession_operator.plan import plan
+from agentsession_operator.recovery import DELETED_TEXT
 from agentsession_operator.refusals import Refusals
 from agentsession_operator.rollout import SLOT_SECONDS, Rollout
 from agentsession_operator.standing import holds_place
@@ -30,7 +33,8 @@ class Reconciler:
     """Calls nothing twice at once for one session: the WorkQueue sees to that.
 
     `on_slot_free` is called with a session that waited for its turn in a rollout, `on_missing` when
-    the cluster does not know a session that the cache has.
+    the cluster does not know a session that the cache has, `on_state_lost` when Redis turns out to
+    have been emptied.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Reconciler:
         self._admission = admission
         self.on_slot_free: Callable[[Key], None] = lambda _: None
         self.on_missing: Callable[[], None] = lambda: None
+        self.on_state_lost: Callable[[], None] = lambda: None
 
     async def __call__(self, key: Key) -> float | None:
         """Looks at the session; answers in how many seconds to look again. Raises ClusterError,
@@ -66,7 +71,15 @@ class Reconciler:
             self._settle(key)
             self._admission.gone(key, holds=self._holds_place(key))
             return None
-        world = await self._gatherer.gather(key, session)
+        try:
+            world = await self._gatherer.gather(key, session)
+        except StateLostError:
+            # It is looked at again once Redis is rebuilt.
+            self.on_state_lost()
+            return None
+        except RedisError:
+            await self._writer.say_redis_away(key, session)
+            raise
         world = replace(
             world,
             refused=self._refusals.get(key, world.now),
@@ -115,8 +128,8 @@ class Reconciler:
     async def _clean_up(self, key: Key, mailbox: str | None) -> None:
         """Removes the mailboxes of deleted sessions before anyone takes them over."""
         for box, uid in self._cache.gone(key, mailbox):
-            purged = await self._store.purge(box, session_uid=uid)
-            log.info("session gone", session=str(key), mailbox_purged=purged)
+            answer = await self._store.end_mailbox(box, session_uid=uid, text=DELETED_TEXT)
+            log.info("session gone", session=str(key), mailbox=answer.value)
             self._cache.forget_gone(box, uid)
 
     async def _carry_out(self, key: Key, world: World, actions: tuple[Action, ...]) -> None:

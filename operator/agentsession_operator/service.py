@@ -14,6 +14,7 @@ from agentsession_core.settings import OperatorSettings
 from agentsession_operator.admission import Admission
 from agentsession_operator.cache import Cache
 from agentsession_operator.comparison import Comparison
+from agentsession_operator.epoch import Epoch
 from agentsession_operator.ground import Ground
 from agentsession_operator.hints import follow_hints
 from agentsession_operator.metrics import Metrics
@@ -37,6 +38,7 @@ class Service:
         queue: WorkQueue,
         sweep: Sweep,
         comparison: Comparison,
+        epoch: Epoch,
         metrics: Metrics,
         admission: Admission,
         board: QueueBoard,
@@ -48,16 +50,17 @@ class Service:
         self._queue = queue
         self._sweep = sweep
         self._comparison = comparison
+        self._epoch = epoch
         self._metrics = metrics
         self._admission = admission
         self._board = board
 
-    async def run(self, synced: asyncio.Event, epoch: str) -> None:
+    async def run(self, synced: asyncio.Event) -> None:
         """Works until cancelled."""
         await synced.wait()
         # The cache has to be whole before the first decision: a child not yet seen looks like none.
         await self._ground.begin(self._comparison.run)
-        await self._until_redis_answers(lambda: self._store.begin_epoch(epoch))
+        await self._epoch.begin()
         # Nobody is given a place before it is known who has one and who waited for one.
         await self._until_redis_answers(self._board.open)
         log.info("ready", sessions=len(self._cache.sessions()))
@@ -69,10 +72,12 @@ class Service:
             group.create_task(self._comparison.when_asked(failed))
             group.create_task(self._admission.run())
             group.create_task(self._board.run(failed))
+            group.create_task(self._epoch.guard(self._look_at_all))
             group.create_task(follow_hints(self._store, self._cache, self._queue, failed))
             group.create_task(
                 self._sweep.every(settings.sweep_seconds, self._sweep.backlog, failed)
             )
+            group.create_task(self._sweep.every(settings.sweep_seconds, self._epoch.check, failed))
             group.create_task(
                 self._sweep.every(settings.anti_entropy_seconds, self._sweep.anti_entropy, failed)
             )
@@ -92,3 +97,7 @@ class Service:
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 return
+
+    def _look_at_all(self) -> None:
+        for key in self._cache.sessions():
+            self._queue.add(key)

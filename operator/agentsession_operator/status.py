@@ -15,7 +15,7 @@ from agentsession_core.api import (
     Usage,
 )
 from agentsession_core.api.status import REPLY_BYTES
-from agentsession_core.mailbox.model import LastTurnRecord, UsageRecord
+from agentsession_core.mailbox.model import LastTurnRecord, UsageRecord, later_entry
 from agentsession_operator.assess import Assessment, moment, pod_trouble
 from agentsession_operator.conditions import conditions
 from agentsession_operator.times import backoff_until, expiration, suspension
@@ -26,7 +26,7 @@ PROMPT_SOURCE = "prompt"
 
 def describe(world: World, found: Assessment, actions: tuple[Action, ...]) -> AgentSessionStatus:
     """The whole status. Fields of parts that Redis has forgotten keep what they said."""
-    before, box = world.session.status, world.mailbox
+    before, box, last = world.session.status, world.mailbox, newest_turn(world)
     starting = next((action for action in actions if isinstance(action, StartRun)), None)
     runs = starting.run if starting else found.newest_run
     name = world.session.metadata.name
@@ -46,14 +46,23 @@ def describe(world: World, found: Assessment, actions: tuple[Action, ...]) -> Ag
         last_activity_time=moment(found.last_activity),
         suspend_time=moment(suspension(world, found)),
         expiration_time=moment(expiration(world, found)),
-        last_handled_message_id=(box.last.message_id if box.last else None)
+        last_handled_message_id=(last.message_id if last else None)
         or before.last_handled_message_id,
+        last_handled_entry_id=later_entry(box.handled_entry, before.last_handled_entry_id),
         prompt_hash=box.prompt_hash or before.prompt_hash,
         queue_position=world.place.position if now_phase is Phase.QUEUED else None,
         startup_milliseconds=_startup(found) or before.startup_milliseconds,
         usage=_usage(box.usage) if box.usage.turns or box.usage.input_tokens else before.usage,
-        last_turn=_last_turn(box.last) if box.last else before.last_turn,
+        last_turn=_last_turn(last) if last else before.last_turn,
     )
+
+
+def newest_turn(world: World) -> LastTurnRecord | None:
+    """The newest turn in Redis; None where status knows a newer one (Redis was restored)."""
+    last, told = world.mailbox.last, world.session.status.last_handled_entry_id
+    if last is None or not last.entry or later_entry(last.entry, told) == last.entry:
+        return last
+    return None
 
 
 def phase(world: World, found: Assessment, *, starting: bool) -> Phase:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import structlog
 from redis import RedisError
 
+from agentsession_core.mailbox.life import OutgoingAnswer
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_operator.cache import Cache
 from agentsession_operator.cluster import ClusterError
 from agentsession_operator.comparison import Comparison
+from agentsession_operator.recovery import DELETED_TEXT
 from agentsession_operator.workqueue import WorkQueue
 
 log = structlog.get_logger(__name__)
-ORPHAN_SECONDS = 60.0
+ORPHAN_SECONDS: Final = 60.0
+# A bridge may be off over a weekend.
+UNDELIVERED_SECONDS: Final = 7 * 86_400.0
 
 
 class Sweep:
@@ -56,23 +61,40 @@ class Sweep:
         for mailbox in await self._store.backlog():
             for key in self._cache.sessions_of_mailbox(mailbox):
                 self._queue.add(key)
-        await self._purge_orphans()
+        await self._end_orphans()
+        await self._finish_outgoing()
 
-    async def _purge_orphans(self) -> None:
+    async def _end_orphans(self) -> None:
         """A deletion that no watch reported leaves a mailbox without a session."""
         now = self._clock()
-        orphaned = {
+        orphaned = await self._orphaned()
+        self._orphans = {mailbox: self._orphans.get(mailbox, now) for mailbox in orphaned}
+        due = {box for box, since in self._orphans.items() if now - since >= ORPHAN_SECONDS}
+        if not due:
+            return
+        # Nothing of it comes back: a session that only the watch has missed is asked for first.
+        await self.anti_entropy()
+        for mailbox in sorted(due & await self._orphaned()):
+            state = await self._store.state(mailbox)
+            answer = await self._store.end_mailbox(
+                mailbox, session_uid=state.session_uid or "", text=DELETED_TEXT
+            )
+            log.info("orphaned mailbox ended", mailbox=mailbox, answer=answer.value)
+            del self._orphans[mailbox]
+
+    async def _orphaned(self) -> set[str]:
+        return {
             mailbox
             for mailbox in await self._store.mailboxes()
             if not self._cache.sessions_of_mailbox(mailbox)
         }
-        self._orphans = {mailbox: self._orphans.get(mailbox, now) for mailbox in orphaned}
-        for mailbox, since in list(self._orphans.items()):
-            if now - since >= ORPHAN_SECONDS:
-                state = await self._store.state(mailbox)
-                await self._store.purge(mailbox, session_uid=state.session_uid or "")
-                log.info("orphaned mailbox purged")
-                del self._orphans[mailbox]
+
+    async def _finish_outgoing(self) -> None:
+        """What deleted sessions still had to say goes once a bridge has delivered it."""
+        for mailbox in await self._store.undelivered():
+            answer = await self._store.finish_outgoing(mailbox, keep_seconds=UNDELIVERED_SECONDS)
+            if answer is OutgoingAnswer.DROPPED:
+                log.warning("never delivered, dropped", mailbox=mailbox)
 
     async def anti_entropy(self) -> None:
         """Compares the cache with the cluster. Raises ClusterError."""

@@ -230,6 +230,20 @@ class DeleteJob:
 
 
 @dataclass(frozen=True)
+class WarnOfEnd:
+    """Tell the session's people when it is deleted (`end`: whole seconds since the epoch)."""
+
+    end: int
+
+
+@dataclass(frozen=True)
+class TellLost:
+    """Tell the session's people that a message of theirs will get no answer."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class DeleteSession:
     """Close the mailbox and delete the idle session."""
 
@@ -254,6 +268,8 @@ Action = (
     | TellHeld
     | EndRun
     | DeleteJob
+    | WarnOfEnd
+    | TellLost
     | DeleteSession
     | ReopenMailbox
 )

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Final
 
 import structlog
 
 from agentsession_core.api import AgentSession, AgentSessionStatus
 from agentsession_operator.cache import Cache
 from agentsession_operator.cluster import Cluster, ClusterError, ConflictError
+from agentsession_operator.conditions import without_redis
 from agentsession_operator.model import Key
 from agentsession_operator.pace import INTERVAL, write_delay
 from agentsession_operator.patch import merge_patch
 from agentsession_operator.story import EventText, tell
 
+# A restart of Redis takes less.
+REDIS_AWAY_SECONDS: Final = 10.0
 log = structlog.get_logger(__name__)
 
 
@@ -34,6 +38,7 @@ class StatusWriter:
         self._new_id = new_id
         self._last_write: dict[Key, float] = {}
         self._changed_since: dict[Key, float] = {}
+        self._redis_away_since: float | None = None
 
     def forget(self, key: Key) -> None:
         """The session is gone."""
@@ -47,6 +52,24 @@ class StatusWriter:
 
         Raises NotFoundError when the session is gone.
         """
+        self._redis_away_since = None
+        return await self._say(key, session, status)
+
+    async def say_redis_away(self, key: Key, session: AgentSession) -> None:
+        """Says that nothing can be decided, once that has lasted: of sessions that are looked at
+        meanwhile, since something happened to them. Raises ClusterError."""
+        now = self._clock()
+        if self._redis_away_since is None:
+            self._redis_away_since = now
+        if now - self._redis_away_since >= REDIS_AWAY_SECONDS:
+            conditions = without_redis(session, now)
+            await self._say(
+                key, session, session.status.model_copy(update={"conditions": conditions})
+            )
+
+    async def _say(
+        self, key: Key, session: AgentSession, status: AgentSessionStatus
+    ) -> float | None:
         now = self._clock()
         since = self._changed_since.setdefault(key, now)
         delay = write_delay(session.status, status, now, self._last_write.get(key, 0.0), since)

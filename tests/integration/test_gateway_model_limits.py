@@ -186,7 +186,7 @@ async def test_not_for_a_stale_run_or_an_unknown_token(harness: Harness, api: Mo
     async with gateway(harness, token="forged") as client:
         answer = await client.post(MESSAGES, json=CALL)
         assert (answer.status_code, error_of(answer)) == (401, "authentication_error")
-    await harness.store.purge(USER, session_uid="5e551011")
+    await harness.store.end_mailbox(USER, session_uid="5e551011", text="gone")
     async with gateway(harness) as client:
         answer = await client.post(MESSAGES, json=CALL)
         assert (answer.status_code, error_of(answer)) == (403, "permission_error")

@@ -32,6 +32,7 @@ async def test_the_stream_outlives_a_killed_redis(own_valkey: ValkeyServer, tmp_
         connect(f"redis://127.0.0.1:{port}/0", None) as redis,
         httpx.AsyncClient(transport=NO_NETWORK) as upstream,
     ):
+        await MailboxStore(redis).begin_epoch("e")
         harness = Harness(MailboxStore(redis), Settings(), tmp_path, upstream)
         harness.add_session()
         await harness.begin_run()

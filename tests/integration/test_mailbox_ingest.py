@@ -21,6 +21,7 @@ from agentsession_core.mailbox.contract import (
 )
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.letters import GivenUp
+from agentsession_core.mailbox.life import EndAnswer
 from agentsession_core.mailbox.messages import INCOMING_BYTES, INCOMING_MESSAGES, SEEN_SECONDS
 from agentsession_core.mailbox.model import (
     Admission,
@@ -196,7 +197,7 @@ class TestClosedMailbox:
         self, closed: MailboxStore, redis_either: Redis
     ) -> None:
         await closed.ingest(BOX, message())
-        assert await closed.purge(BOX, session_uid=UID)
+        assert await closed.end_mailbox(BOX, session_uid=UID, text="gone") is not EndAnswer.TAKEN
         state = await closed.state(BOX)
         assert (state.waiting, state.session_uid, state.closed) == (1, None, False)
         assert (state.run, state.last, state.prompt_hash, state.agent_session_id) == (None,) * 4
@@ -210,13 +211,13 @@ class TestClosedMailbox:
         await closed.reopen(BOX, session_uid=UID)
         state = await closed.state(BOX)
         assert state.agent_session_id == "conversation-id"
-        await closed.purge(BOX, session_uid=UID)
+        await closed.end_mailbox(BOX, session_uid=UID, text="gone")
         assert (await closed.state(BOX)).waiting == 0
 
     async def test_without_a_message_all_goes(
         self, closed: MailboxStore, redis_either: Redis
     ) -> None:
-        assert await closed.purge(BOX, session_uid=UID)
+        assert await closed.end_mailbox(BOX, session_uid=UID, text="gone") is not EndAnswer.TAKEN
         assert await redis_either.keys(f"user:{BOX}:*") == []
 
 

@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from agentsession_core.api import LaunchType, TurnOutcome
 from agentsession_core.mailbox import keys
 from agentsession_core.mailbox.keys import MailboxKeys
+from agentsession_core.mailbox.life import EndAnswer
 from agentsession_core.mailbox.messages import INCOMING_BYTES, INCOMING_MESSAGES
 from agentsession_core.mailbox.model import PromptAdmission, ResultRecord, RunAnswer
 from agentsession_core.mailbox.store import MailboxStore
@@ -172,18 +173,19 @@ async def test_close_is_taken_back_by_its_own_session_only(store_either: Mailbox
     assert not (await store_either.state(BOX)).closed
 
 
-async def test_a_session_without_the_mailbox_closes_and_purges_nothing(
+async def test_a_session_without_the_mailbox_closes_and_ends_nothing(
     store_either: MailboxStore, redis_either: Redis
 ) -> None:
     await prompt(store_either, "a", 1)
     assert await store_either.close(BOX, session_uid="uid-b")
     state = await store_either.state(BOX)
     assert (state.closed, state.session_uid) == (False, UID)
-    assert not await store_either.purge(BOX, session_uid="uid-b")
+    answer = await store_either.end_mailbox(BOX, session_uid="uid-b", text="gone")
+    assert answer is EndAnswer.TAKEN
     assert await texts(redis_either) == ["a"]
 
 
-async def test_purge_leaves_no_key_of_the_mailbox(
+async def test_the_end_leaves_no_key_of_the_mailbox(
     store_either: MailboxStore, redis_either: Redis
 ) -> None:
     await prompt(store_either, "a", 1)
@@ -191,10 +193,10 @@ async def test_purge_leaves_no_key_of_the_mailbox(
     await store_either.begin_turn(BOX, run=RUN, pod_uid=POD, turn="t1", timeout_seconds=60)
     await store_either.publish_events(BOX, "t1", "prompt", [(1, "delta", {"text": "…"})])
     await store_either.add_usage(BOX, "user", "2026-11-23", {"input_tokens": 1})
-    assert await store_either.purge(BOX, session_uid=UID)
+    assert await store_either.end_mailbox(BOX, session_uid=UID, text="gone") is not EndAnswer.TAKEN
     left = await redis_either.keys("*")
-    assert sorted(left) == [b"sessions:events", b"usage:user:2026-11-23"]
-    assert await store_either.purge(BOX, session_uid=UID)
+    assert sorted(left) == [b"sessions:epoch", b"sessions:events", b"usage:user:2026-11-23"]
+    assert await store_either.end_mailbox(BOX, session_uid=UID, text="gone") is not EndAnswer.TAKEN
     # The same text runs again in a session that is made anew.
     assert await prompt(store_either, "a", 1, uid="uid-b") is PromptAdmission.NEW
 

@@ -518,7 +518,9 @@ class TestUsageAndEvents:
 
 
 class TestEpoch:
-    async def test_the_first_stays(self, store_either: MailboxStore) -> None:
+    async def test_the_first_stays(self, store_either: MailboxStore, redis_either: Redis) -> None:
+        await redis_either.flushall()
+        assert await store_either.epoch() is None
         assert (await store_either.state(BOX)).epoch is None
         assert await store_either.begin_epoch("one") == "one"
         assert await store_either.begin_epoch("two") == "one"

@@ -434,7 +434,8 @@ async def test_deleted_by_a_person_the_mailbox_goes(stage: Stage, redis_client: 
 async def test_deleted_for_idleness_and_a_change_meanwhile_wins(
     stage: Stage, redis_client: Redis
 ) -> None:
-    await stage.apply(prompt="one", idlePolicy={"suspendAfterSeconds": 0, "deleteAfterSeconds": 1})
+    policy = {"suspendAfterSeconds": 0, "deleteAfterSeconds": 1, "warnBeforeDeleteSeconds": 0}
+    await stage.apply(prompt="one", idlePolicy=policy)
     await stage.connect(1)
     await stage.answer(1, "1")
     await stage.leave(1)

@@ -99,6 +99,11 @@ class IdlePolicy(ApiModel):
         description="Idle seconds after which the session is deleted. 0: never, the setting for "
         "sessions that are kept in Git.",
     )
+    warn_before_delete_seconds: Seconds | None = Field(
+        default=None,
+        description="Seconds before its deletion at which the session's user is warned, at most half "
+        "of its idle time; a message or a keep renews it. 0: no warning.",
+    )
 
 
 class RunPolicy(ApiModel):

@@ -127,6 +127,13 @@ class AgentSessionStatus(ApiModel):
         alias="lastHandledMessageID",
         description="The newest message that has an answer.",
     )
+    last_handled_entry_id: str | None = Field(
+        default=None,
+        max_length=64,
+        alias="lastHandledEntryID",
+        description="Where the newest answered message stood in its queue: what stood before it has "
+        "an answer, too.",
+    )
     prompt_hash: str | None = Field(
         default=None, max_length=64, description="SHA-256 of the newest prompt that was accepted."
     )

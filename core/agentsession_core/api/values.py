@@ -124,6 +124,7 @@ class Reason(StrEnum):
     YIELDED = "Yielded"
     NEVER_STARTED = "NeverStarted"
     SUSPENDED_BY_USER = "SuspendedByUser"
+    LIFETIME_OVER = "LifetimeOver"
     DRAINING = "Draining"
     AWAKE = "Awake"
     # WorkspaceReady

@@ -163,6 +163,21 @@ class MailboxHash(Contract):
     held_told: Seconds | None = Field(
         default=None, description="when chats were told that the session sleeps by hand"
     )
+    user: str | None = Field(default=None, description="whose session that is")
+    source: str | None = Field(default=None, description="of the newest message from a chat")
+    chat: str | None = Field(default=None, description="the chat that it came from")
+    kept_at: Seconds | None = Field(default=None, description="when someone asked to keep it")
+    warned: Number | None = Field(default=None, description="the end of which people were told")
+    warned_at: Seconds | None = Field(default=None, description="when they were told")
+    rebuilt_at: Seconds | None = Field(
+        default=None, description="when it was made from what the API server knows"
+    )
+    handled: str | None = Field(
+        default=None, description="up to this entry everything had its answer then"
+    )
+    lost_message: str | None = Field(
+        default=None, description="what was never answered, to be told"
+    )
     failures: Number | None = Field(default=None, description="runs that failed in a row")
     failed_run: str | None = Field(default=None, description="the newest of them")
     failed_at: Seconds | None = Field(default=None, description="when it failed")

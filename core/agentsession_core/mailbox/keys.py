@@ -16,6 +16,7 @@ SESSIONS_ACTIVITY: Final = "sessions:activity"
 # Sorted set of the mailboxes that wait for a run: score = place in their queue, from 1. Chats and tasks
 # queue apart. Written by the operator as a whole, at most every two seconds; it expires with it.
 SESSIONS_QUEUE: Final = "sessions:queue"
+SESSIONS_UNDELIVERED: Final = "sessions:undelivered"
 OUTGOING_READY: Final = "outgoing:ready"
 
 
@@ -79,23 +80,6 @@ class MailboxKeys:
     def seen(self, source: str, message: str) -> str:
         """Says that this message of this source came in; goes by itself after 48 hours."""
         return self._key(f"seen:{source}:{message}")
-
-    def all(self) -> list[str]:
-        """Every key that goes with the mailbox; what was `seen` stays for its 48 hours."""
-        return [
-            self.incoming,
-            self.events,
-            self.control,
-            self.dead,
-            self.state,
-            self.run,
-            self.turn,
-            self.last,
-            self.prompt,
-            self.usage,
-            self.notices,
-            self.outgoing,
-        ]
 
 
 def daily_usage(user: str, day: str) -> str:

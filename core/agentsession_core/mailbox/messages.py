@@ -64,8 +64,12 @@ class Messages(Scripted):
         sha256: str,
         text: str,
         known_sha256: str | None,
+        known_generation: int = 0,
     ) -> PromptAdmission:
-        """Takes `spec.prompt` as a message iff it is new (DESIGN §5.1)."""
+        """Takes `spec.prompt` as a message iff it is new (DESIGN §5.1).
+
+        `known_sha256`: the prompt that status says was taken, at `known_generation` or before.
+        """
         k = MailboxKeys(mailbox)
         answer = await self._run(
             "ingest_prompt",
@@ -79,6 +83,7 @@ class Messages(Scripted):
                 known_sha256 or "",
                 INCOMING_MESSAGES,
                 INCOMING_BYTES,
+                known_generation,
             ],
         )
         return PromptAdmission(answer[0])

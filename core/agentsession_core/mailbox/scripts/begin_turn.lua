@@ -2,11 +2,17 @@
 -- KEYS: incoming run turn mailbox events
 -- ARGV: mailbox run pod_uid new_turn_id timeout_seconds max_messages
 local incoming, runkey, turnkey = KEYS[1], KEYS[2], KEYS[3]
-local run = redis.call('HMGET', runkey, 'run', 'state', 'pod_uid')
+if redis.call('EXISTS', 'sessions:epoch') == 0 then return {'lost'} end
+local run = redis.call('HMGET', runkey, 'run', 'state', 'pod_uid', 'hello_at')
 if run[1] ~= ARGV[2] or run[2] == 'ended' then return {'stale'} end
 if run[3] ~= ARGV[3] then return {'other_pod'} end
 local now = redis.call('TIME')
 local at = now[1] .. '.' .. string.format('%06d', now[2])
+if not run[4] then
+  -- Redis had lost the run, and its runner does not say hello twice.
+  redis.call('HSET', runkey, 'hello_at', at)
+  redis.call('XADD', 'sessions:events', 'MAXLEN', '~', '10000', '*', 'mailbox', ARGV[1], 'kind', 'hello')
+end
 
 local function field(entry, name)
   for i = 1, #entry, 2 do if entry[i] == name then return entry[i + 1] end end

@@ -1,5 +1,6 @@
 -- The drained runner wants to leave; a message that came meanwhile keeps it.
 -- KEYS: run incoming turn mailbox   ARGV: mailbox run pod_uid
+if redis.call('EXISTS', 'sessions:epoch') == 0 then return {'lost'} end
 local run = redis.call('HMGET', KEYS[1], 'run', 'state', 'pod_uid', 'held')
 if run[1] ~= ARGV[2] or run[2] == 'ended' then return {'stale'} end
 if run[3] ~= ARGV[3] then return {'other_pod'} end

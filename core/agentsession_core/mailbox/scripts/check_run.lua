@@ -1,5 +1,6 @@
 -- May this pod speak for this run now? Also says whether a turn runs or ended lately.
 -- KEYS: run turn last   ARGV: run pod_uid grace_seconds
+if redis.call('EXISTS', 'sessions:epoch') == 0 then return {'lost'} end
 local run = redis.call('HMGET', KEYS[1], 'run', 'state', 'pod_uid', 'bye_at')
 if run[1] ~= ARGV[1] or run[2] == 'ended' then return {'stale'} end
 if run[3] ~= ARGV[2] then return {'other_pod'} end

@@ -2,6 +2,7 @@
 -- KEYS: incoming turn last mailbox usage outgoing events run
 -- ARGV: mailbox run turn outcome text agent_session_id error_code error_message
 local incoming, turnkey, last, state = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+if redis.call('EXISTS', 'sessions:epoch') == 0 then return {'lost'} end
 if redis.call('HGET', last, 'turn') == ARGV[3] then return {'already'} end
 local record = redis.call('HMGET', turnkey, 'turn', 'run', 'ids', 'source', 'chat', 'started_at', 'model_status', 'attempt', 'conversation',
   'model_code', 'model_detail')
@@ -33,7 +34,8 @@ redis.call('DEL', last)
 redis.call('HSET', last, 'turn', ARGV[3], 'run', ARGV[2], 'source', record[4], 'outcome', ARGV[4], 'reply', ARGV[5],
   'error_code', ARGV[7], 'error_message', ARGV[8], 'model_status', record[7] or '', 'attempt', record[8],
   'model_code', record[10] or '', 'model_detail', record[11] or '',
-  'started_at', record[6], 'finished_at', at, 'message_id', message_ids[#message_ids] or '')
+  'started_at', record[6], 'finished_at', at, 'message_id', message_ids[#message_ids] or '',
+  'entry', ids[#ids] or '')
 if ARGV[6] ~= '' and record[9] == (redis.call('HGET', state, 'conversation') or '1') then
   redis.call('HSET', state, 'agent_session_id', ARGV[6])
 end

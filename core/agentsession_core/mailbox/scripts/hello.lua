@@ -1,5 +1,6 @@
 -- The first pod that says hello for the current run is bound to it.
 -- KEYS: run mailbox   ARGV: mailbox run pod_uid pod_name
+if redis.call('EXISTS', 'sessions:epoch') == 0 then return {'lost'} end
 local run = redis.call('HMGET', KEYS[1], 'run', 'state', 'pod_uid')
 if run[1] ~= ARGV[2] or run[2] == 'ended' then return {'stale'} end
 if run[3] and run[3] ~= ARGV[3] then return {'other_pod'} end

@@ -30,6 +30,8 @@ if box[3] == 'closed' then
   redis.call('HSET', state, 'reopened', '1')
 end
 redis.call('HSET', state, 'state', 'open')
+-- Where to tell its people what answers no message.
+if ARGV[2] ~= 'terminal' then redis.call('HSET', state, 'source', ARGV[2], 'chat', ARGV[4]) end
 redis.call('SET', KEYS[3], conversation .. ' ' .. reopened, 'EX', ARGV[10])
 redis.call('SADD', 'sessions:mailboxes', ARGV[1])
 redis.call('ZADD', 'sessions:activity', at, ARGV[1])

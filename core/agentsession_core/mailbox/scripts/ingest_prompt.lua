@@ -1,11 +1,12 @@
 -- spec.prompt becomes a message exactly once per change.
 -- KEYS: incoming prompt mailbox
--- ARGV: mailbox uid generation sha256 text known_sha256 max_messages max_bytes
+-- ARGV: mailbox uid generation sha256 text known_sha256 max_messages max_bytes known_generation
 local mailbox, uid, generation, sha, text = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local incoming, prompt, state = KEYS[1], KEYS[2], KEYS[3]
 local known = redis.call('HMGET', prompt, 'uid', 'generation', 'sha256')
-if not known[3] and ARGV[6] == sha then
-  -- Redis was emptied: the session's status remembers the prompt.
+local ahead = not known[3] or known[1] ~= uid or tonumber(known[2]) < tonumber(ARGV[9])
+if ARGV[6] == sha and ahead then
+  -- Redis was emptied, or has gone back in time: the session's status remembers the prompt.
   redis.call('HSET', prompt, 'uid', uid, 'generation', generation, 'sha256', sha)
   return {'known', ''}
 end
