@@ -21,7 +21,8 @@ Besides these: `user:<id>:run`, `:last`, `:prompt` and `:usage` (hashes between 
 `:notices` (ids of notices that were given), `:seen:<source>:<id>` (48 hours, against a message that is
 sent twice), `sessions:epoch`, `sessions:mailboxes`, `sessions:backlog`, `sessions:activity`.
 
-To put in a message by hand: `XADD user:42:incoming * text hello`. It is served within half a minute.
+To put in a message by hand: `XADD user:42:incoming * text hello` and `SADD sessions:backlog 42`. It is
+served within half a minute (without the second within ten minutes, if the session sleeps).
 """
 
 

@@ -57,7 +57,8 @@ redis.call('XADD', KEYS[7], 'MAXLEN', '~', '1000', '*', 'turn', ARGV[3], 'seq', 
   'data', cjson.encode({phase = 'ended', outcome = ARGV[4], messages = message_ids, at = at, truncated = open and #ARGV[5] > 65536,
     text = open and ARGV[5]:sub(1, 65536) or nil, errorMessage = open and ARGV[8] or nil}))
 if record[4] ~= 'terminal' and record[4] ~= 'prompt' then
-  redis.call('XADD', KEYS[6], '*', 'id', ARGV[3], 'kind', 'answer', 'reply_to', cjson.encode(message_ids),
+  -- An empty list would be encoded as an object.
+  redis.call('XADD', KEYS[6], '*', 'id', ARGV[3], 'kind', 'answer', 'reply_to', message_ids[1] and cjson.encode(message_ids) or '[]',
     'chat', record[5], 'turn', ARGV[3], 'outcome', ARGV[4], 'text', ARGV[5], 'at', at)
   redis.call('XADD', 'outgoing:ready', '*', 'mailbox', ARGV[1])
 end
