@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import kopf
 from kopf._core.engines.peering import Identity
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from agentsession_core import naming
 from agentsession_operator.handlers import Handlers
@@ -53,6 +54,22 @@ class _NoProgress(kopf.ProgressStorage):
 
     def touch(self, **_: Any) -> None:
         return None
+
+
+class _NoMemories(ResourceMemories):
+    """kopf would remember something of every object for handlers that there are none of."""
+
+    async def recall(
+        self,
+        raw_body: kopf.RawBody,
+        *,
+        memobase: Any = None,
+        noticed_by_listing: bool = False,
+        ephemeral: bool = False,
+    ) -> ResourceMemory:
+        return await super().recall(
+            raw_body, memobase=memobase, noticed_by_listing=noticed_by_listing, ephemeral=True
+        )
 
 
 def build_registry(handlers: Handlers, relisted: Callable[[], None]) -> kopf.OperatorRegistry:
@@ -105,6 +122,8 @@ def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.persistence.diffbase_storage = _NoDiffBase()
     settings.persistence.progress_storage = _NoProgress()
     settings.watching.chunk_size = 500
+    # So long kopf keeps an object after its event, whole: at the start that is every object.
+    settings.queueing.idle_timeout = 0.5
     ours = f"{naming.LABEL_MANAGED_BY}={naming.MANAGED_BY}"
     for resource in (
         ("batch", "v1", "jobs"),
@@ -135,6 +154,7 @@ async def run_kopf(
         standalone=True,
         # kopf would ask for the user's name, and a pod's user has none.
         identity=Identity(naming.OPERATOR_FIELD_MANAGER),
+        memories=_NoMemories(),
         ready_flag=ready,
         stop_flag=stop,
     )

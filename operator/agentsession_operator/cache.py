@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Generic, TypeVar
 
 from agentsession_core.api import AgentSession, AgentSessionTemplate
-from agentsession_operator.model import Children, ClaimView, JobView, Key, PodView
+from agentsession_operator.model import Body, Children, ClaimView, JobView, Key, PodView
+from agentsession_operator.packed import PackedSession, PackedSessions, pack
 
 V = TypeVar("V")
 
@@ -41,7 +42,7 @@ class Cache:
     """Sessions, templates and children as last seen."""
 
     def __init__(self) -> None:
-        self._sessions: dict[Key, AgentSession] = {}
+        self._sessions: dict[Key, PackedSession] = {}
         self._templates: dict[Key, AgentSessionTemplate] = {}
         self._mailboxes: dict[str, set[Key]] = {}
         self._gone: dict[str, dict[str, Key]] = {}
@@ -50,17 +51,26 @@ class Cache:
         self.claims: Shelf[ClaimView] = Shelf()
 
     def session(self, key: Key) -> AgentSession | None:
-        return self._sessions.get(key)
+        packed = self._sessions.get(key)
+        return packed.unpack() if packed else None
 
-    def sessions(self) -> dict[Key, AgentSession]:
-        return dict(self._sessions)
+    def sessions(self) -> PackedSessions:
+        """All sessions as they are now; walking over them unpacks each, so do it seldom."""
+        return PackedSessions(self._sessions)
 
-    def put_session(self, key: Key, session: AgentSession) -> None:
-        """Remembers the session; an older one of the same name is remembered as gone."""
+    def index(self) -> Mapping[Key, PackedSession]:
+        """All sessions, for what is known without unpacking them. Only to be read at once."""
+        return self._sessions
+
+    def put_session(self, key: Key, session: AgentSession, body: Body | None = None) -> None:
+        """Remembers the session; an older one of the same name is remembered as gone.
+
+        `body` is what the session was read from, where that is at hand: it saves time.
+        """
         known = self._sessions.get(key)
-        if known is not None and known.metadata.uid != session.metadata.uid:
+        if known is not None and known.uid != session.metadata.uid:
             self.drop_session(key)
-        self._sessions[key] = session
+        self._sessions[key] = pack(session, body)
         self._mailboxes.setdefault(session.mailbox, set()).add(key)
 
     def drop_session(self, key: Key) -> None:
@@ -68,7 +78,7 @@ class Cache:
         session = self._sessions.pop(key, None)
         if session is None:
             return
-        self._gone.setdefault(session.mailbox, {})[session.metadata.uid] = key
+        self._gone.setdefault(session.mailbox, {})[session.uid] = key
         holders = self._mailboxes.get(session.mailbox, set())
         holders.discard(key)
         if not holders:
@@ -101,9 +111,8 @@ class Cache:
         """One mailbox, one session: the oldest, then the one with the smaller uid."""
 
         def age(key: Key) -> tuple[float, str]:
-            metadata = self._sessions[key].metadata
-            created = metadata.creation_timestamp
-            return (created.timestamp() if created else 0.0, metadata.uid)
+            session = self._sessions[key]
+            return (session.created, session.uid)
 
         return min(self._mailboxes.get(mailbox, ()), key=age, default=None)
 
@@ -119,14 +128,12 @@ class Cache:
     def drop_template(self, key: Key) -> None:
         self._templates.pop(key, None)
 
-    def sessions_of_template(self, key: Key, default_name: str) -> list[Key]:
+    def sessions_of_template(self, key: Key) -> list[Key]:
         """The sessions whose template this is, by name or by default."""
         return [
             session_key
             for session_key, session in self._sessions.items()
-            if session_key.namespace == key.namespace
-            and (session.spec.template_ref.name if session.spec.template_ref else default_name)
-            == key.name
+            if session_key.namespace == key.namespace and session.template == key.name
         ]
 
     def children(self, key: Key) -> Children:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -58,6 +59,14 @@ class UnavailableError(ClusterError):
     def __init__(self, status: int, message: str, retry_after: float | None = None) -> None:
         super().__init__(status, message)
         self.retry_after = retry_after
+
+
+@dataclass(frozen=True)
+class Page:
+    """A part of a list; one that begins anew makes those before it void."""
+
+    bodies: list[Body]
+    begins_anew: bool
 
 
 class Cluster:
@@ -208,28 +217,31 @@ class Cluster:
         events: list[Body] = answer.get("items", [])
         return events
 
-    async def list_objects(self, path: str, *, ours_only: bool) -> list[Body]:
+    async def list_pages(self, path: str, *, ours_only: bool) -> AsyncIterator[Page]:
         """Everything of one kind in one namespace, page by page, as plain dictionaries."""
         query: list[tuple[str, str]] = [("limit", str(_PAGE))]
         if ours_only:
             query.append(("labelSelector", f"{naming.LABEL_MANAGED_BY}={naming.MANAGED_BY}"))
         try:
-            return await self._list_pages(path, query)
+            async for page in self._pages(path, query):
+                yield page
         except ClusterError as error:
             if error.status != _EXPIRED:
                 raise
+        else:
+            return
         # Between two pages the API server has forgotten the state that the first one was of.
-        return await self._list_pages(path, query)
+        async for page in self._pages(path, query):
+            yield page
 
-    async def _list_pages(self, path: str, query: list[tuple[str, str]]) -> list[Body]:
-        found: list[Body] = []
+    async def _pages(self, path: str, query: list[tuple[str, str]]) -> AsyncIterator[Page]:
         token = ""
         while True:
             answer = await self._get(path, [*query, ("continue", token)] if token else query)
-            found += answer.get("items", ())
+            yield Page(answer.get("items") or [], begins_anew=not token)
             token = answer.get("metadata", {}).get("continue", "")
             if not token:
-                return found
+                return
 
     async def own_rules(self, namespace: str) -> list[Body] | None:
         """What this process may do in the namespace; None if the API server cannot list it all.

@@ -77,16 +77,16 @@ class Comparison:
 
     async def _compare_sessions(self, namespace: str) -> None:
         before = {
-            key: session.metadata.uid
-            for key, session in self._cache.sessions().items()
+            key: session.uid
+            for key, session in self._cache.index().items()
             if key.namespace == namespace
         }
         present, told = await self._take(
             _ours(namespace, naming.SESSION_PLURAL), self._handlers.session, ours_only=False
         )
         for key, uid in before.items():
-            session = self._cache.session(key)
-            if session and session.metadata.uid == uid and uid not in present | told:
+            session = self._cache.index().get(key)
+            if session and session.uid == uid and uid not in present and uid not in told:
                 log.warning("a deletion was missed", session=str(key))
                 self._handlers.forget_session(key)
 
@@ -118,20 +118,30 @@ class Comparison:
             before = _children(shelf, namespace)
             present, told = await self._take(path, handle, ours_only=True)
             for key, name, uid in before & _children(shelf, namespace):
-                if uid not in present | told:
+                if uid not in present and uid not in told:
                     shelf.drop(key, name)
                     self._queue.add(key)
 
     async def _take(
         self, path: str, handle: Callable[..., None], *, ours_only: bool
     ) -> tuple[set[str], set[str]]:
-        """Takes in a list; answers the uids in it and those that the watches told of meanwhile."""
+        """Takes in a list; answers the uids in it and those that the watches told of meanwhile.
+
+        Page by page: ten thousand whole objects at once are more than the operator may have.
+        """
+        present: set[str] = set()
         with self._handlers.listening() as told:
-            bodies = await self._cluster.list_objects(path, ours_only=ours_only)
-        for body in bodies:
-            if body["metadata"]["uid"] not in told:
-                handle(body, deleted=False)
-        return {body["metadata"]["uid"] for body in bodies}, told
+            async for page in self._cluster.list_pages(path, ours_only=ours_only):
+                if page.begins_anew:
+                    present.clear()
+                for body in page.bodies:
+                    uid = body["metadata"]["uid"]
+                    present.add(uid)
+                    if uid not in told:
+                        handle(body, deleted=False)
+                        # That was the list's word, not a watch's.
+                        told.discard(uid)
+        return present, told
 
 
 def _ours(namespace: str, plural: str) -> str:

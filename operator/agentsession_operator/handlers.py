@@ -9,7 +9,6 @@ from typing import TypeVar
 import structlog
 from pydantic import ValidationError
 
-from agentsession_core import naming
 from agentsession_core.api import AgentSession, AgentSessionTemplate
 from agentsession_operator.cache import Cache, Shelf
 from agentsession_operator.model import Body, Key, claim_view, job_view, pod_view, session_key
@@ -40,8 +39,13 @@ class Handlers:
         if deleted:
             self.forget_session(key)
             return
+        known = self._cache.index().get(key)
+        metadata = body["metadata"]
+        if known and (known.uid, known.version) == (metadata["uid"], metadata["resourceVersion"]):
+            # A list shows thousands that have not changed.
+            return
         try:
-            self._cache.put_session(key, AgentSession.from_api(body))
+            self._cache.put_session(key, AgentSession.from_api(body), body)
         except ValidationError as error:
             log.error("session not understood", session=str(key), error=str(error))
             return
@@ -49,7 +53,7 @@ class Handlers:
 
     def forget_session(self, key: Key) -> None:
         """A session is gone: it is cleaned up, and whoever waited for its mailbox may have it."""
-        session = self._cache.session(key)
+        session = self._cache.index().get(key)
         self._cache.drop_session(key)
         self._queue.add(key)
         for heir in self._cache.sessions_of_mailbox(session.mailbox) if session else ():
@@ -74,7 +78,7 @@ class Handlers:
         self._look_at_users_of(key)
 
     def _look_at_users_of(self, key: Key) -> None:
-        for session in self._cache.sessions_of_template(key, naming.DEFAULT_TEMPLATE):
+        for session in self._cache.sessions_of_template(key):
             self._queue.add(session)
 
     def job(self, body: Body, *, deleted: bool) -> None:

@@ -28,7 +28,7 @@ async def follow_hints(
         try:
             async for hint in store.hints(BLOCK_SECONDS):
                 mailbox = hint.mailbox
-                keys = cache.sessions_of_mailbox(mailbox) if mailbox else cache.sessions()
+                keys = cache.sessions_of_mailbox(mailbox) if mailbox else tuple(cache.index())
                 for key in keys:
                     queue.add(key)
         except RedisError as error:

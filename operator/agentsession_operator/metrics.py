@@ -41,4 +41,4 @@ class Metrics:
 
 
 def _counter(cache: Cache, phase: Phase) -> Callable[[], float]:
-    return lambda: sum(1 for s in cache.sessions().values() if s.status.phase is phase)
+    return lambda: sum(1 for session in cache.index().values() if session.phase is phase)

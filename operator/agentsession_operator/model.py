@@ -17,7 +17,7 @@ IMAGE_FAILURES: Final = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Key:
     """A session's namespace and name."""
 
@@ -28,7 +28,7 @@ class Key:
         return f"{self.namespace}/{self.name}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JobView:
     """A run's Job. `created_at` in seconds since the epoch."""
 
@@ -48,7 +48,7 @@ class JobView:
         return self.complete or self.failed_reason is not None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PodView:
     """A run's pod. `started_at` in seconds since the epoch; `disruption` is why Kubernetes ended it."""
 
@@ -88,7 +88,7 @@ class PodView:
         return self.waiting_reason in IMAGE_FAILURES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ClaimView:
     """A workspace's PersistentVolumeClaim."""
 
@@ -100,7 +100,7 @@ class ClaimView:
     deleting: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Children:
     """Everything in the cluster that belongs to a session's name."""
 

@@ -46,10 +46,10 @@ class QueueBoard:
         self._admission.begin(holding, {k: v for k, v in expected.items() if k not in keys})
 
     def _holding(self, key: Key) -> Holding:
-        session = self._cache.session(key)
+        session = self._cache.index().get(key)
         if session is None:
             return Holding(key, "", task=False, leaving=True)
-        return Holding(key, session.spec.user.id, naming.is_task(session.mailbox))
+        return Holding(key, session.user, naming.is_task(session.mailbox))
 
     async def run(self, on_error: Callable[[Exception], None]) -> None:
         """Publishes until cancelled: after each move, and now and then what still holds."""
@@ -70,7 +70,7 @@ class QueueBoard:
     def _positions(self) -> dict[str, int]:
         found = {}
         for key, number in self._admission.positions.items():
-            session = self._cache.session(key)
+            session = self._cache.index().get(key)
             if session is not None:
                 found[session.mailbox] = number
         return found

@@ -63,7 +63,7 @@ class Service:
         await self._epoch.begin()
         # Nobody is given a place before it is known who has one and who waited for one.
         await self._until_redis_answers(self._board.open)
-        log.info("ready", sessions=len(self._cache.sessions()))
+        log.info("ready", sessions=len(self._cache.index()))
         settings, failed = self._settings, self._metrics.count_error
         async with asyncio.TaskGroup() as group:
             group.create_task(self._queue.run(settings.workers))
@@ -85,7 +85,7 @@ class Service:
     async def _tell_reconciled(self) -> None:
         """Says when every session has been looked at once: until then nobody knows what is late."""
         await self._queue.idle()
-        log.info("reconciled", sessions=len(self._cache.sessions()))
+        log.info("reconciled", sessions=len(self._cache.index()))
 
     async def _until_redis_answers(self, ask: Callable[[], Awaitable[object]]) -> None:
         while True:

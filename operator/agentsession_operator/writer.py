@@ -84,10 +84,10 @@ class StatusWriter:
         except ConflictError:
             # The watch brings the newer object, too, unless it has died unnoticed.
             body = await self._cluster.read_session(key)
-            self._cache.put_session(key, AgentSession.from_api(body))
+            self._cache.put_session(key, AgentSession.from_api(body), body)
             return INTERVAL
         self._last_write[key] = now
-        self._cache.put_session(key, AgentSession.from_api(body))
+        self._cache.put_session(key, AgentSession.from_api(body), body)
         for event in tell(session, status):
             await self._tell(key, session, event)
         return None

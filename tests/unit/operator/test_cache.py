@@ -49,6 +49,6 @@ def test_sessions_of_a_template_by_name_and_by_default() -> None:
     named = make_session(templateRef={"name": "blue"})
     cache.put_session(ANNA, named)
     cache.put_session(BEN, session("ben", "b"))
-    assert cache.sessions_of_template(Key("agents", "blue"), "default") == [ANNA]
-    assert cache.sessions_of_template(Key("agents", "default"), "default") == [BEN]
-    assert cache.sessions_of_template(Key("elsewhere", "default"), "default") == []
+    assert cache.sessions_of_template(Key("agents", "blue")) == [ANNA]
+    assert cache.sessions_of_template(Key("agents", "default")) == [BEN]
+    assert cache.sessions_of_template(Key("elsewhere", "default")) == []

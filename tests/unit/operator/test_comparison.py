@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from agentsession_core import naming
 from agentsession_operator import comparison as module
 from agentsession_operator.cache import Cache
-from agentsession_operator.cluster import UnavailableError
+from agentsession_operator.cluster import Page, UnavailableError
 from agentsession_operator.comparison import Comparison
 from agentsession_operator.handlers import Handlers
 from agentsession_operator.model import Body, Key
@@ -31,7 +31,7 @@ class ListedCluster:
         self.failures: list[Exception] = []
         self.lists = 0
 
-    async def list_objects(self, path: str, *, ours_only: bool) -> list[Body]:
+    async def list_pages(self, path: str, *, ours_only: bool) -> AsyncIterator[Page]:
         plural = path.rpartition("/")[2]
         assert ours_only != plural.startswith("agentsession")
         self.lists += 1
@@ -39,7 +39,7 @@ class ListedCluster:
             raise self.failures.pop()
         bodies = self.listed.get(plural, [])
         self.meanwhile.pop(plural, lambda: None)()
-        return bodies
+        yield Page(bodies, begins_anew=True)
 
 
 class RecordingQueue(WorkQueue):
@@ -71,7 +71,13 @@ def stage() -> Stage:
 
 
 def session_body(name: str, uid: str | None = None, **metadata: Any) -> Body:
-    base = {"name": name, "namespace": "agents", "uid": uid or f"uid-of-{name}", **metadata}
+    base = {
+        "name": name,
+        "namespace": "agents",
+        "uid": uid or f"uid-of-{name}",
+        "resourceVersion": "1",
+        **metadata,
+    }
     return {"metadata": base, "spec": {"user": {"id": name}}}
 
 
