@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ STRATEGIC = "application/strategic-merge-patch+json"
 PAGE = 500
 WATCH_SECONDS = 3600
 CALL_SECONDS = 60.0
+AGAIN_SECONDS = 0.5
+# No second try makes these answers better.
+REFUSALS = frozenset({400, 401, 403, 404})
 
 
 class ApiError(Exception):
@@ -78,16 +82,28 @@ class Api:
         """
         labels = {"labelSelector": selector} if selector else {}
         while True:
-            listed = await self.get(path, {**labels, "resourceVersion": "0"})
-            for body in listed.get("items", ()):
-                yield Change("ADDED", body)
-            version = listed["metadata"]["resourceVersion"]
-            query = {**labels, "watch": "true", "timeoutSeconds": str(WATCH_SECONDS)}
-            async for change in self._changes(path, {**query, "resourceVersion": version}):
-                yield change
+            try:
+                async for change in self._watch_once(path, labels):
+                    yield change
+            except ApiError as error:
+                # A cache that is still being filled answers 429, one that is gone 410 or not at all.
+                if error.status in REFUSALS:
+                    raise
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _watch_once(self, path: str, labels: Mapping[str, str]) -> AsyncIterator[Change]:
+        listed = await self.get(path, {**labels, "resourceVersion": "0"})
+        for body in listed.get("items", ()):
+            yield Change("ADDED", body)
+        query = {**labels, "watch": "true", "timeoutSeconds": str(WATCH_SECONDS)}
+        version = listed["metadata"]["resourceVersion"]
+        async for change in self._changes(path, {**query, "resourceVersion": version}):
+            yield change
 
     async def _changes(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Change]:
         response = await self._open("GET", path, None, query, "", WATCH_SECONDS + CALL_SECONDS)
+        if response.status >= 400:
+            raise ApiError(response.status, f"watch {path}: {await response.text()}")
         try:
             async for line in response.content:
                 event = json.loads(line)

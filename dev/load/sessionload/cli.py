@@ -19,6 +19,7 @@ from sessionload.scale import Size, run_scale
 from sessionload.standin import Settings as StandInSettings
 from sessionload.standin import StandIn
 
+WAKE_SECONDS = 600.0
 CLONE = Path(__file__).resolve().parents[3]
 
 
@@ -38,6 +39,19 @@ def main() -> None:
 )
 @click.option("--seed", envvar="SEED", default=1, show_default=True, help="Of all random times.")
 @click.option(
+    "--lives",
+    default=200,
+    show_default=True,
+    type=click.IntRange(2),
+    help="How many of them live a whole life first; the others are laid down as one was left.",
+)
+@click.option("--step-seconds", default=30.0, show_default=True, help="How long each rate is held.")
+@click.option(
+    "--wake-seconds",
+    type=float,
+    help="Within which sleeping sessions are woken.  [default: 600, in a try less]",
+)
+@click.option(
     "--idle-seconds",
     default=60.0,
     show_default=True,
@@ -49,11 +63,27 @@ def main() -> None:
     default=CLONE / ".build" / "scale",
     help="State, logs and journals of the run; emptied first.  [default: .build/scale]",
 )
-def scale(sessions: int, seed: int, idle_seconds: float, folder: Path) -> None:
+def scale(
+    sessions: int,
+    seed: int,
+    lives: int,
+    step_seconds: float,
+    wake_seconds: float | None,
+    idle_seconds: float,
+    folder: Path,
+) -> None:
     """Measure operator and gateway under many sessions, on a control plane of its own."""
+    size = Size(
+        sessions=sessions,
+        lives=min(lives, sessions),
+        idle_seconds=idle_seconds,
+        step_seconds=step_seconds,
+        wake_seconds=wake_seconds or min(WAKE_SECONDS, WAKE_SECONDS * sessions / 1000),
+        seed=seed,
+    )
     reporter = Reporter(Console(stderr=True))
     try:
-        failed = run_scale(CLONE, folder.absolute(), Size(sessions, idle_seconds, seed), reporter)
+        failed = run_scale(CLONE, folder.absolute(), size, reporter)
     except ClusterError as error:
         reporter.error(error)
         sys.exit(1)

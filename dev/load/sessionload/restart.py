@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from sessionload.cost import usage
 from sessionload.generator import Habits, Kind, Sample
 from sessionload.ground import OPERATOR
-from sessionload.scene import Scene
+from sessionload.scene import OPERATOR_USER, Scene
 from workbench.bench.figures import Figure, Section, Stage, Statistic, Target, Unit
 
 RECONCILED_SECONDS = 10
@@ -19,14 +20,22 @@ LOOK_SECONDS = 0.2
 STAGES = (("ready", "caches filled"), ("reconciled", "every session looked at"))
 
 
-async def measure_restart(scene: Scene, sessions: int) -> Section:
-    """Kills the operator, wakes one session meanwhile, starts it again. Raises TimeoutError."""
+async def measure_restart(
+    scene: Scene, sessions: int, meanwhile: Callable[[], Awaitable[None]]
+) -> Section:
+    """Kills the operator, does something and wakes one session meanwhile, starts it again.
+
+    Raises TimeoutError, ApiError.
+    """
     await scene.quiet()
     scene.ground.kill(OPERATOR)
+    await meanwhile()
+    mark = scene.audit.mark()
     log = scene.ground.plane.processes.log(OPERATOR)
     size = log.stat().st_size
     # What happens while it is down is what it has to find by itself.
-    sample = Sample(scene.names[0], Kind.RESUMED, "restart", time.time())
+    # Not the first session: that one is the model of those to be laid down.
+    sample = Sample(scene.names[1], Kind.RESUMED, "restart", time.time())
     waking = asyncio.create_task(scene.generator.wake(sample, Habits()))
     await asyncio.sleep(LOOK_SECONDS)
     started = time.time()
@@ -36,6 +45,8 @@ async def measure_restart(scene: Scene, sessions: int) -> Section:
         while "reconciled" not in stamps:
             await asyncio.sleep(LOOK_SECONDS)
             stamps = _stamps(log.read_bytes()[size:].decode(errors="replace"))
+    calls = [c for c in scene.audit.since(mark) if c.is_write and c.user == OPERATOR_USER]
+    others = [call for call in calls if not call.name.startswith(sample.name)]
     woken = await waking
     used = usage(scene.ground.pid(OPERATOR))
     before, stages = started, []
@@ -64,7 +75,8 @@ async def measure_restart(scene: Scene, sessions: int) -> Section:
         ),
         (
             f"After it the operator has used {used.processor:.1f} s of processor and has "
-            f"{used.resident / 2**20:.0f} MiB."
+            f"{used.resident / 2**20:.0f} MiB. Until then it had written {len(others)} times about "
+            "other sessions than the one that was woken."
             + (f" The prompt of meanwhile: {woken.error}." if woken.error else ""),
         ),
     )

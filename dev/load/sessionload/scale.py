@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from redis import RedisError
@@ -15,30 +16,46 @@ from redis import RedisError
 from localcluster.console import Reporter
 from sessionload.api import ApiError
 from sessionload.generator import Sample, closed_loop
-from sessionload.ground import Ground, build_programs, opened
+from sessionload.ground import SESSIONS, Ground, build_programs, opened
 from sessionload.idle import Minute, idle_section, measure_minute
+from sessionload.laying import Layer, read_model
+from sessionload.lives import measure_lives
 from sessionload.machine import Machine, describe_machine
 from sessionload.restart import measure_restart
 from sessionload.scene import Scene, scene
+from sessionload.starts import measure_burst, measure_rates, measure_warm
 from sessionload.tracker import LateError
+from sessionload.wakes import measure_wakes
 from workbench.bench.figures import Section
 from workbench.bench.report import markdown, to_json
 from workbench.bench.table import make_console, show
 
 THINK_SECONDS = 0.2
+# A name that is part of no other text: copies of the session have theirs in its places.
+MODEL = "session-to-be-copied"
 FILL_AT_ONCE = 32
 FAILURES = (ApiError, LateError, RedisError, TimeoutError, OSError, ValueError, KeyError)
 # How much of all sessions is there when idle sessions are measured.
 SHARES = (0.1, 0.5, 1.0)
 
 
+WRITTEN_LIVES, WARM, BURST, WAKES = 20, 50, 300, 1000
+
+
 @dataclass(frozen=True)
 class Size:
-    """How large a run is."""
+    """How large a run is. `lives` of the sessions live whole lives, the others are laid down."""
 
     sessions: int
+    lives: int
     idle_seconds: float
+    step_seconds: float
+    wake_seconds: float
     seed: int
+
+    def of(self, most: int) -> int:
+        """How many of something: `most` in a run of 1,000 sessions or more, fewer in a try."""
+        return min(most, max(5, most * self.sessions // 1000))
 
 
 def run_scale(clone: Path, folder: Path, size: Size, reporter: Reporter) -> list[str]:
@@ -70,27 +87,32 @@ class ScaleRun:
         self.unmeasured: list[str] = []
 
     async def run(self, ground: Ground, journal: Path) -> None:
-        """Everything, one after the other."""
-        async with scene(ground, journal, self._size.seed, self._reporter.note) as here:
-            for share in SHARES:
-                await self._fill(here, round(self._size.sessions * share))
+        """Everything, one after the other: first what is idle, then what moves."""
+        size = self._size
+        async with scene(ground, journal, size.seed) as here:
+            await self._live(here)
+            restarts: list[Section] = []
+            for upto in sorted({size.lives, *(round(size.sessions * share) for share in SHARES)}):
+                await self._rest(here, upto, restarts)
             if self._minutes:
                 self.sections.append(idle_section(self._minutes))
-            await self._do("operator restarted", lambda: self._restart(here))
+            self.sections += restarts
+            await self._move(here)
 
-    async def _fill(self, here: Scene, upto: int) -> None:
-        missing = range(len(here.names), upto)
-        began = time.monotonic()
+    async def _live(self, here: Scene) -> None:
+        """The first sessions live whole lives; the others are laid down as one of them was left."""
         samples: list[Sample] = []
 
-        async def fill() -> None:
-            samples.extend(
-                await closed_loop(
-                    missing, FILL_AT_ONCE, lambda n, at: here.cold("s", n, "fill", at)
-                )
+        async def live() -> None:
+            model = await here.cold(MODEL, 0, "fill", time.time())
+            make = partial(here.cold, "s")
+            rest = await closed_loop(
+                range(1, self._size.lives), FILL_AT_ONCE, lambda n, at: make(n, "fill", at)
             )
+            samples.extend([model, *rest])
 
-        await self._do(f"{len(missing)} sessions live a life", fill)
+        began = time.monotonic()
+        await self._do(f"{self._size.lives} sessions live a life", live)
         failed = [sample for sample in samples if sample.error]
         self._reporter.note(
             f"{len(samples) / (time.monotonic() - began):.1f} lives a second, {FILL_AT_ONCE} at once; "
@@ -99,13 +121,42 @@ class ScaleRun:
         if failed:
             self.unmeasured.append(f"{len(failed)} lives failed, the first: {failed[0].error}")
 
+    async def _rest(self, here: Scene, upto: int, restarts: list[Section]) -> None:
+        async def lay() -> None:
+            names = [f"laid-{number}" for number in range(len(here.names), upto)]
+            if names:
+                model = await read_model(here.api, here.redis, SESSIONS, here.names[0])
+                await Layer(here.api, here.redis, SESSIONS, model).lay(names)
+                here.names += names
+
+        async def restart() -> None:
+            restarts.append(await measure_restart(here, upto, lay))
+
         async def watch() -> None:
             self._minutes.append(await measure_minute(here, upto, self._size.idle_seconds))
 
+        await self._do(f"{upto} sessions at rest, operator restarted", restart)
         await self._do(f"{upto} idle sessions watched for {self._size.idle_seconds:.0f} s", watch)
 
-    async def _restart(self, here: Scene) -> None:
-        self.sections.append(await measure_restart(here, len(here.names)))
+    async def _move(self, here: Scene) -> None:
+        size = self._size
+        for title, measure in (
+            ("writes in a life", lambda: measure_lives(here, size.of(WRITTEN_LIVES))),
+            ("prompts for live runs", lambda: measure_warm(here, size.of(WARM))),
+            ("a burst", lambda: measure_burst(here, size.of(BURST))),
+            ("new sessions at growing rates", lambda: measure_rates(here, size.step_seconds)),
+            (
+                "sleeping sessions woken",
+                lambda: measure_wakes(here, size.of(WAKES), size.wake_seconds),
+            ),
+        ):
+            await self._measure(title, measure)
+
+    async def _measure(self, title: str, measure: Callable[[], Awaitable[Section]]) -> None:
+        async def add() -> None:
+            self.sections.append(await measure())
+
+        await self._do(title, add)
 
     async def _do(self, title: str, action: Callable[[], Awaitable[None]]) -> None:
         try:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from sessionload.api import Api
 from sessionload.cost import Etcd, Usage, metric, usage
 from sessionload.generator import Generator, Habits, Kind, Sample
 from sessionload.ground import GATEWAY, NAMESPACE, OPERATOR, RELEASE, SESSIONS, Ground
+from sessionload.plain import PlainPods
 from sessionload.records import Journal
 from sessionload.tracker import Tracker
 from workbench.bench.audit import AuditLog
@@ -33,18 +33,18 @@ QUIET_SHARE = 0.02
 
 @dataclass
 class Scene:
-    """Everything of one load. `note` is called with what a person should see at once."""
+    """Everything of one load. `names` are its sessions, the first one the model of those laid down."""
 
     ground: Ground
     api: Api
     redis: Redis
     store: MailboxStore
     tracker: Tracker
+    plain: PlainPods
     generator: Generator
     audit: AuditLog
     etcd: Etcd
     seed: int
-    note: Callable[[str], None]
     names: list[str] = field(default_factory=list)
 
     def usage(self, part: str) -> Usage:
@@ -54,6 +54,11 @@ class Scene:
     def queue_depth(self) -> float:
         """Sessions that wait for the operator. Raises URLError."""
         return metric(self.ground.metrics(OPERATOR), "agentsession_operator_queue_depth")
+
+    def asleep(self) -> list[str]:
+        """The sessions that have no run, in the order in which they were made."""
+        known = self.tracker.seen
+        return [name for name in self.names if name in known and known[name].phase == "Suspended"]
 
     async def quiet(self) -> None:
         """Waits until neither operator nor gateway has anything left to do. Raises TimeoutError."""
@@ -79,16 +84,19 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(
-    ground: Ground, journal: Path, seed: int, note: Callable[[str], None]
-) -> AsyncIterator[Scene]:
+async def scene(ground: Ground, journal: Path, seed: int) -> AsyncIterator[Scene]:
     """Connects to all parts of a ground and follows its sessions."""
     os.environ["KUBECONFIG"] = str(ground.plane.kubeconfig)
     written = Journal(journal)
-    async with kube.connect("sessionload") as client, connect(ground.redis_url, None) as redis:
+    async with (
+        kube.connect("sessionload") as client,
+        connect(ground.redis_url, None) as redis,
+        # Without what follows the sessions everything would wait for ever: its end is everybody's.
+        asyncio.TaskGroup() as followers,
+    ):
         api, store = Api(client), MailboxStore(redis)
-        tracker = Tracker(api, SESSIONS)
-        following = asyncio.create_task(tracker.run())
+        tracker, plain = Tracker(api, SESSIONS), PlainPods(api, SESSIONS)
+        following = [followers.create_task(work.run()) for work in (tracker, plain)]
         try:
             yield Scene(
                 ground=ground,
@@ -96,18 +104,13 @@ async def scene(
                 redis=redis,
                 store=store,
                 tracker=tracker,
+                plain=plain,
                 generator=Generator(api, SESSIONS, store, tracker, written),
                 audit=AuditLog(ground.plane.audit_log),
                 etcd=Etcd(ground.plane.settings),
                 seed=seed,
-                note=note,
             )
         finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+            for task in following:
+                task.cancel()
             written.close()
-
-
-def elapsed(since: float) -> float:
-    """Seconds since a moment of `time.monotonic`."""
-    return time.monotonic() - since
