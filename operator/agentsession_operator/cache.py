@@ -21,6 +21,13 @@ class Shelf(Generic[V]):
     def put(self, key: Key, name: str, view: V) -> None:
         self._by_session.setdefault(key, {})[name] = view
 
+    def update(self, key: Key, name: str, view: V) -> bool:
+        """Puts it; True if it was not there like this."""
+        if self._by_session.get(key, {}).get(name) == view:
+            return False
+        self.put(key, name, view)
+        return True
+
     def drop(self, key: Key, name: str) -> None:
         views = self._by_session.get(key)
         if views is not None:

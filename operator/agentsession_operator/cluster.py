@@ -256,6 +256,17 @@ class Cluster:
         rules: list[Body] = status["resourceRules"]
         return None if status.get("incomplete") else rules
 
+    async def list_children(
+        self, namespace: str, session_uid: str
+    ) -> tuple[list[Body], list[Body]]:
+        """Jobs and pods of one session as the API server has them now."""
+        query = [("labelSelector", f"{naming.LABEL_SESSION_UID}={session_uid}")]
+        jobs, pods = await asyncio.gather(
+            self._get(f"/apis/batch/v1/namespaces/{namespace}/jobs", query),
+            self._get(f"/api/v1/namespaces/{namespace}/pods", query),
+        )
+        return jobs.get("items", []), pods.get("items", [])
+
     async def served_schemas(self) -> dict[str, Body]:
         """Kind → the schema that the API server serves for it; every caller may read it."""
         document = await self._get(f"/openapi/v3/apis/{naming.API_VERSION}", [])

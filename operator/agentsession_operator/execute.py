@@ -18,10 +18,18 @@ from agentsession_operator.cluster import (
     RefusedError,
 )
 from agentsession_operator.ends import write_end
-from agentsession_operator.model import Key, claim_view, is_watched, job_view, session_key
+from agentsession_operator.model import (
+    Key,
+    claim_view,
+    is_watched,
+    job_view,
+    pod_view,
+    session_key,
+)
 from agentsession_operator.words import Words
 from agentsession_operator.world import (
     Action,
+    ConfirmGone,
     CountFailure,
     CreateClaim,
     CutOff,
@@ -60,13 +68,11 @@ class Executor:
         """True if the plan's next action still makes sense. Raises ClusterError, RedisError."""
         mailbox = world.session.mailbox
         match action:
-            case CreateClaim():
-                return await self._create_claim(key, world)
+            case CreateClaim() | ConfirmGone() | StartRun():
+                return await self._start(key, world, action)
             case SetClaimOwner():
                 owners = [owner_reference(world.session)] if action.owned else []
                 await self._cluster.set_claim_owners(key.namespace, action.name, action.uid, owners)
-            case StartRun():
-                return await self._start_run(key, world, action)
             case Drain():
                 return await self._drain(key, mailbox, action)
             case KeepRun():
@@ -97,6 +103,17 @@ class Executor:
         log.info("drain", session=str(key), run=run, why=why, answer=answer.value)
         return answer is RunAnswer.DRAINED
 
+    async def _start(
+        self, key: Key, world: World, action: CreateClaim | ConfirmGone | StartRun
+    ) -> bool:
+        match action:
+            case CreateClaim():
+                return await self._create_claim(key, world)
+            case ConfirmGone():
+                return not await self._find_unseen(key, world.uid)
+            case StartRun():
+                return await self._start_run(key, world, action)
+
     async def _create_claim(self, key: Key, world: World) -> bool:
         body = build_claim(world.session, world.effective)
         try:
@@ -116,6 +133,18 @@ class Executor:
                 409, f"volume claim {name} is there and not this session's; delete or rename it"
             )
         self._cache.claims.put(key, name, claim_view(existing))
+
+    async def _find_unseen(self, key: Key, uid: str) -> bool:
+        """Takes what the watches have not shown into the cache; True if there was anything."""
+        jobs, pods = await self._cluster.list_children(key.namespace, uid)
+        unseen = False
+        for body in jobs:
+            unseen |= self._cache.jobs.update(key, body["metadata"]["name"], job_view(body))
+        for body in pods:
+            unseen |= self._cache.pods.update(key, body["metadata"]["name"], pod_view(body))
+        if unseen:
+            log.info("found what no watch had shown", session=str(key))
+        return unseen
 
     async def _start_run(self, key: Key, world: World, action: StartRun) -> bool:
         run = world.run_id(action.run)

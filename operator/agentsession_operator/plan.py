@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from agentsession_core.api import OperatingMode, Reason, TurnOutcome
 from agentsession_core.mailbox.model import RunRecord, RunState
 from agentsession_operator.assess import Assessment, assess, claim_owner_is_wrong, is_over
@@ -34,6 +36,7 @@ from agentsession_operator.times import (
 )
 from agentsession_operator.world import (
     Action,
+    ConfirmGone,
     CountFailure,
     CreateClaim,
     DeleteJob,
@@ -50,6 +53,9 @@ from agentsession_operator.world import (
     WarnOfEnd,
     World,
 )
+
+# How long a run without a Job is taken for one that is being started.
+BEGUN_SECONDS: Final = 60.0
 
 
 def plan(world: World) -> Plan:
@@ -150,6 +156,15 @@ def _forced_end(world: World, found: Assessment) -> Reason | None:
 
 
 def _start_actions(world: World, found: Assessment) -> list[Action]:
+    actions = _next_start(world, found)
+    if actions and found.record is not None and found.pod is None:
+        # Its Job's POST may have lost its answer, or another operator may have made it just now: what
+        # the watches have not shown yet would get a second pod on its workspace.
+        return [ConfirmGone(), *actions]
+    return actions
+
+
+def _next_start(world: World, found: Assessment) -> list[Action]:
     ended = _ended_actions(world, found) or settle_turn(world, found)
     if ended:
         return ended
@@ -162,7 +177,8 @@ def _start_actions(world: World, found: Assessment) -> list[Action]:
         actions.append(CreateClaim())
     expected = world.mailbox.run.run if world.mailbox.run else ""
     resumes = world.mailbox.agent_session_id is not None
-    actions.append(StartRun(found.newest_run + 1, expected, resumes))
+    number = found.newest_run if _is_begun(world, found) else found.newest_run + 1
+    actions.append(StartRun(number, expected, resumes))
     return actions
 
 
@@ -172,6 +188,24 @@ def _ended_actions(world: World, found: Assessment) -> list[Action]:
     if failure and failure.counted and record and not _is_counted(world, record.run):
         ended.append(CountFailure(record.run, failure.reason, failure.message))
     return ended
+
+
+def _is_begun(world: World, found: Assessment) -> bool:
+    """Whether the newest run was begun just now and its Job is still to be made.
+
+    Making it again under the same name is safe, whoever else does; another number would not be.
+    """
+    record = found.record
+    return (
+        record is not None
+        and record.run == world.run_id(found.newest_run)
+        and record.state is RunState.OPEN
+        and record.hello_at is None
+        and found.job is None
+        and found.pod is None
+        and not _is_counted(world, record.run)
+        and world.now - record.begun_at < BEGUN_SECONDS
+    )
 
 
 def _is_counted(world: World, run: str) -> bool:

@@ -145,6 +145,11 @@ class SetClaimOwner:
 
 
 @dataclass(frozen=True)
+class ConfirmGone:
+    """Ask the API server itself whether a Job or pod of the session is there that no watch has shown."""
+
+
+@dataclass(frozen=True)
 class StartRun:
     """Make run number `run` current instead of `expected` ('' for none), then make its Job."""
 
@@ -258,6 +263,7 @@ class ReopenMailbox:
 Action = (
     CreateClaim
     | SetClaimOwner
+    | ConfirmGone
     | StartRun
     | CountFailure
     | Drain

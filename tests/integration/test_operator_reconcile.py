@@ -16,7 +16,12 @@ from agentsession_core.mailbox.model import CommitAnswer, ResultRecord, RunAnswe
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import RolloutSettings, Settings
 from agentsession_operator.cache import Cache
-from agentsession_operator.cluster import ConflictError, NotFoundError, RefusedError
+from agentsession_operator.cluster import (
+    ClusterError,
+    ConflictError,
+    NotFoundError,
+    RefusedError,
+)
 from agentsession_operator.factory import build_reconciler
 from agentsession_operator.handlers import Handlers
 from agentsession_operator.model import Key
@@ -40,6 +45,7 @@ class PlayedCluster:
         self.jobs: dict[str, dict[str, Any]] = {}
         self.complaints: list[dict[str, Any]] = []
         self.refusal: RefusedError | None = None
+        self.answers_lost = 0
 
     def _made(self, body: dict[str, Any]) -> dict[str, Any]:
         if self.refusal is not None:
@@ -53,9 +59,19 @@ class PlayedCluster:
         return self._made(body)
 
     async def create_job(self, body: dict[str, Any]) -> dict[str, Any]:
-        made = self._made(body)
-        self.jobs[made["metadata"]["name"]] = made
-        return made
+        name = body["metadata"]["name"]
+        if name in self.jobs:
+            return self.jobs[name]
+        self.jobs[name] = self._made(body)
+        if self.answers_lost:
+            self.answers_lost -= 1
+            raise ClusterError(504, "the answer was lost")
+        return self.jobs[name]
+
+    async def list_children(
+        self, namespace: str, session_uid: str
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        return list(self.jobs.values()), []
 
     async def delete_job(self, namespace: str, name: str, uid: str) -> None:
         self.deleted.append(name)
@@ -374,6 +390,31 @@ async def test_suspended_by_hand_people_are_told_once_and_served_afterwards(
     await stage.leave(1)
     await say("m3")
     assert await redis_client.xlen(keys.outgoing) == 3
+
+
+async def test_a_job_whose_answer_was_lost_is_found_and_not_made_twice(stage: Stage) -> None:
+    stage.cluster.answers_lost = 1
+    with pytest.raises(ClusterError):
+        await stage.apply(prompt="one")
+    for _ in range(3):
+        await stage.look()
+    assert list(stage.cluster.jobs) == ["anna-r1"]
+    await stage.connect(1)
+    await stage.answer(1, "1")
+    assert stage.status["runs"] == 1
+
+
+async def test_a_run_that_said_hello_before_any_watch_showed_it_is_not_replaced(
+    stage: Stage,
+) -> None:
+    stage.cluster.answers_lost = 1
+    with pytest.raises(ClusterError):
+        await stage.apply(prompt="one")
+    await stage.store.hello("42", run=f"{UID}/1", pod_uid="pod-1", pod="anna-r1-x")
+    for _ in range(3):
+        await stage.look()
+    assert list(stage.cluster.jobs) == ["anna-r1"]
+    assert (await stage.store.state("42")).failure is None
 
 
 async def test_what_the_api_server_refuses_is_said_and_tried_again(stage: Stage) -> None:

@@ -71,7 +71,7 @@ class TestWake:
                 )
             )
         )
-        assert StartRun(2, f"{UID}/1", resumes=False) in decided.actions
+        assert decided.actions[-1] == StartRun(1, f"{UID}/1", resumes=False)
 
     @pytest.mark.parametrize(
         ("status_runs", "job_run", "redis_run", "expected"),

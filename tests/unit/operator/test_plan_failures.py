@@ -12,6 +12,7 @@ from agentsession_core.mailbox.model import FailureRecord, RunState
 from agentsession_operator.model import Children
 from agentsession_operator.plan import plan
 from agentsession_operator.world import (
+    ConfirmGone,
     CountFailure,
     CreateClaim,
     DeleteJob,
@@ -79,7 +80,9 @@ class TestRunsThatEndBeforeTheirTime:
     )
     def test_are_counted_with_their_reason(self, pod: Any, job: Any, expected: Reason) -> None:
         world = make_world(mailbox=replace(WAITING, run=make_run()), children=children(pod, job))
-        (action,) = plan(world).actions
+        *looks, action = plan(world).actions
+        # What no watch shows may still be there: only a pod that was seen to end is taken as ended.
+        assert looks == ([] if pod else [ConfirmGone()])
         assert isinstance(action, CountFailure)
         assert (action.run, action.reason) == (RUN, expected)
         degraded, message = verdict(world, "Degraded")
@@ -134,7 +137,26 @@ class TestRunsThatEndBeforeTheirTime:
     def test_crash_between_record_and_job_costs_nothing(self) -> None:
         orphan = make_run(hello_at=None, pod=None, pod_uid=None)
         world = make_world(mailbox=replace(WAITING, run=orphan), children=children())
-        assert plan(world).actions == (StartRun(2, RUN, resumes=False),)
+        # The same number: whoever else makes its Job just now makes the same one.
+        assert plan(world).actions == (ConfirmGone(), StartRun(1, RUN, resumes=False))
+
+    def test_a_start_that_came_to_nothing_long_ago_gets_another_number(self) -> None:
+        orphan = make_run(hello_at=None, pod=None, pod_uid=None, begun_at=NOW - 60)
+        world = make_world(mailbox=replace(WAITING, run=orphan), children=children())
+        assert plan(world).actions == (ConfirmGone(), StartRun(2, RUN, resumes=False))
+
+    def test_a_start_that_counts_as_failed_gets_another_number(self) -> None:
+        failure = FailureRecord(1, RUN, "RunFailed", NOW - 999, "")
+        orphan = make_run(hello_at=None, pod=None, pod_uid=None)
+        world = make_world(mailbox=replace(WAITING, run=orphan, failure=failure))
+        assert plan(world).actions[-1] == StartRun(2, RUN, resumes=False)
+
+    def test_a_pod_that_was_seen_to_end_is_not_asked_for(self) -> None:
+        ended = children(make_pod(phase="Succeeded"), make_job(complete=True))
+        left = replace(WAITING, run=make_run(state=RunState.DRAINED, drained_at=NOW - 2))
+        assert plan(make_world(mailbox=left, children=ended)).actions == (
+            StartRun(2, RUN, resumes=False),
+        )
 
 
 class TestRunsThatMustBeEnded:

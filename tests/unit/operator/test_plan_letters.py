@@ -13,6 +13,7 @@ from agentsession_operator.model import Children
 from agentsession_operator.plan import plan
 from agentsession_operator.world import (
     Action,
+    ConfirmGone,
     CountFailure,
     CreateClaim,
     CutOff,
@@ -89,7 +90,7 @@ class TestCutOff:
 
     def test_of_a_pod_that_left_nothing_is_not_its_own(self) -> None:
         world = replace(over(), children=Children(claim=make_claim()))
-        assert plan(world).actions[0] == CutOff(RUN, own=False)
+        assert plan(world).actions[:2] == (ConfirmGone(), CutOff(RUN, own=False))
 
     @pytest.mark.parametrize(
         "world",
