@@ -18,7 +18,6 @@ LOOK_SECONDS: Final = 0.1
 EVICTION_SECONDS: Final = 3.0
 REFUSING_SECONDS: Final = 3.0
 REDIS_AWAY_SECONDS: Final = 0.5
-WATCHES_AWAY_SECONDS: Final = 1.0
 
 
 class Faults:
@@ -31,6 +30,10 @@ class Faults:
         self.missed: Counter[Fault] = Counter()
         self.evicted = 0
         self._alone: dict[Fault, asyncio.Lock] = {fault: asyncio.Lock() for fault in Fault}
+        # The proxy takes them back all at once.
+        self._alone |= dict.fromkeys(
+            (Fault.API_429, Fault.API_500, Fault.API_LOST_ANSWER), asyncio.Lock()
+        )
         self._methods: dict[Fault, Callable[[float], Awaitable[str | None]]] = {
             Fault.OPERATOR_KILL: self._kill_operator,
             Fault.GATEWAY_KILL: self._kill_gateway,
@@ -43,7 +46,7 @@ class Faults:
             Fault.COMPACTION: self._compact,
             Fault.API_429: lambda pick: self._refuse(429, 0.5 + pick / 2),
             Fault.API_500: lambda pick: self._refuse(500, 0.5 + pick / 2),
-            Fault.API_LOST_ANSWER: lambda pick: self._refuse(0, 0.3 + pick / 2),
+            Fault.API_LOST_ANSWER: lambda pick: self._lose_answers(0.3 + pick / 2),
         }
 
     async def carry_out(self, planned: Planned) -> None:
@@ -133,15 +136,14 @@ class Faults:
 
     async def _compact(self, pick: float) -> str | None:
         """Watches that begin again behind the compaction are told 410."""
-        self._ground.proxy.hold_watches()
-        try:
-            await asyncio.sleep(WATCHES_AWAY_SECONDS * pick)
-            revision = await self._ground.control.compact()
-        finally:
-            self._ground.proxy.release_watches()
+        revision = await self._ground.control.compact()
+        self._ground.api.cut_watches()
         return f"at revision {revision}"
 
     async def _refuse(self, status: int, share: float) -> str | None:
-        self._ground.proxy.inject(status, REFUSING_SECONDS, share)
-        await asyncio.sleep(REFUSING_SECONDS)
+        await self._ground.api.refuse(status, share, REFUSING_SECONDS)
         return f"{share:.0%} of the requests for {REFUSING_SECONDS:.0f} s"
+
+    async def _lose_answers(self, share: float) -> str | None:
+        await self._ground.api.lose_answers(share, REFUSING_SECONDS)
+        return f"{share:.0%} of the writes for {REFUSING_SECONDS:.0f} s"

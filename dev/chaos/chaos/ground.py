@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from agentsession_testing.serving import free_port
 from chaos.kube import Body, Kube
 from chaos.ledger import Ledger
 from chaos.node import Node
-from chaos.proxy import FaultProxy
+from chaos.proxied import FaultyApi
 from chaos.servers import ControlPlane, RedisServer
 from chaos.workers import Worker, write_config, write_kubeconfig
 
@@ -49,7 +48,7 @@ class Ground:
     folder: Path
     control: ControlPlane
     redis_server: RedisServer
-    proxy: FaultProxy
+    api: FaultyApi
     kube: Kube
     redis: Redis
     store: MailboxStore
@@ -94,8 +93,8 @@ async def process_ground(
         kube = Kube(control.server.url, ADMIN_TOKEN)
         stack.push_async_callback(kube.close)
         await _install(control, kube)
-        proxy = FaultProxy(control.server.url, random.Random(seed).random)  # noqa: S311
-        await stack.enter_async_context(proxy.serving())
+        api = FaultyApi(control.server.url, seed)
+        await stack.enter_async_context(api.serving())
         redis = await stack.enter_async_context(connect(redis_server.url, None))
         node = Node(kube, NAMESPACE, folder, _container_environment(folder), _overlap_of(ledger))
         settings = _settings(redis_server)
@@ -103,15 +102,16 @@ async def process_ground(
             folder=folder,
             control=control,
             redis_server=redis_server,
-            proxy=proxy,
+            api=api,
             kube=kube,
             redis=redis,
             store=MailboxStore(redis),
             node=node,
             operators=[
-                _worker("operator", number, folder, settings, proxy) for number in range(operators)
+                _worker("operator", number, folder, settings, api.url)
+                for number in range(operators)
             ],
-            gateway=_worker("gateway", 0, folder, settings, proxy, "--host", "127.0.0.1"),
+            gateway=_worker("gateway", 0, folder, settings, api.url, "--host", "127.0.0.1"),
         )
         tasks = [asyncio.create_task(worker.run()) for worker in ground.workers]
         tasks.append(asyncio.create_task(node.run()))
@@ -159,12 +159,12 @@ def _settings(redis_server: RedisServer) -> Body:
 
 
 def _worker(
-    part: str, number: int, folder: Path, settings: Body, proxy: FaultProxy, *arguments: str
+    part: str, number: int, folder: Path, settings: Body, api_url: str, *arguments: str
 ) -> Worker:
     name = f"{part}-{number}"
     own = {**OPERATOR, "port": free_port(), "metricsPort": free_port()}
     config = write_config(folder / f"{name}.yaml", {**settings, "operator": own})
-    kubeconfig = write_kubeconfig(folder / f"{name}.kubeconfig", proxy.url, ADMIN_TOKEN)
+    kubeconfig = write_kubeconfig(folder / f"{name}.kubeconfig", api_url, ADMIN_TOKEN)
     return Worker(
         name=name,
         module=f"agentsession_{part}",

@@ -12,6 +12,7 @@ import httpx
 Body = dict[str, Any]
 MERGE: Final = "application/merge-patch+json"
 JSON: Final = "application/json"
+APPLY: Final = "application/apply-patch+yaml"
 RETRY_SECONDS: Final = 0.25
 _PASSING: Final = frozenset({429, 500, 502, 503, 504})
 
@@ -67,6 +68,10 @@ class Kube:
     async def merge(self, path: str, body: Body) -> Body:
         """A JSON merge patch."""
         return await self.call("PATCH", path, body, MERGE)
+
+    async def apply(self, path: str, body: Body) -> Body:
+        """Server-side apply."""
+        return await self.call("PATCH", f"{path}?fieldManager=chaos&force=true", body, APPLY)
 
     async def delete(self, path: str, **options: Any) -> None:
         """One that is gone, or another of that name, is a success."""

@@ -153,7 +153,7 @@ class _Run:
             faults={fault.value: self._faults.done[fault] for fault in self._wish.kinds},
             missed={fault.value: n for fault, n in self._faults.missed.items()},
             evicted=self._faults.evicted,
-            api=dict(ground.proxy.counted),
+            api=dict(ground.api.counted),
             starts={worker.name: worker.starts for worker in ground.workers},
             own_ends=[end for worker in ground.workers for end in worker.own_ends],
             runs=ground.node.started,

@@ -11,23 +11,17 @@ from typing import Final
 from redis.exceptions import RedisError
 
 from agentsession_core import naming
-from agentsession_core.mailbox.keys import MailboxKeys
+from agentsession_core.mailbox.contract import NewMessage, Source
 from chaos.ground import NAMESPACE, Ground
-from chaos.kube import Body, KubeError
+from chaos.kube import Body
 from chaos.ledger import Ledger
 
 RETRY_SECONDS: Final = 0.2
 PAUSE_SECONDS: Final = 3.0
 LONG_PAUSE_SECONDS: Final = 12.0
-# Until the ingest script: what a source does by hand (DESIGN §5.1), in one step.
-_INGEST: Final = """
-if not redis.call('SET', KEYS[1], '1', 'NX', 'EX', 172800) then return 'seen' end
-redis.call('XADD', KEYS[2], '*', 'id', ARGV[2], 'source', 'telegram', 'chat', ARGV[1], 'text', ARGV[3])
-redis.call('SADD', 'sessions:backlog', ARGV[1])
-redis.call('ZADD', 'sessions:activity', redis.call('TIME')[1], ARGV[1])
-redis.call('XADD', 'sessions:events', 'MAXLEN', '~', '10000', '*', 'mailbox', ARGV[1], 'kind', 'message')
-return 'new'
-"""
+DELETE_SECONDS: Final = 7
+# Every so many messages the bridge tells the session of it; a mailbox that was closed always.
+INBOX_EVERY: Final = 3
 
 
 @dataclass(frozen=True)
@@ -37,26 +31,40 @@ class Person:
     name: str
     by_prompt: bool
     suspend_after: int
+    delete_after: int
 
-    def manifest(self) -> Body:
+    def manifest(self, inbox: Body | None = None) -> Body:
         """Their AgentSession."""
+        written = {"inbox": inbox} if inbox else {}
         return {
             "apiVersion": naming.API_VERSION,
             "kind": naming.SESSION_KIND,
             "metadata": {"name": self.name, "namespace": NAMESPACE},
             "spec": {
                 "user": {"id": self.name},
-                "idlePolicy": {"suspendAfterSeconds": self.suspend_after, "deleteAfterSeconds": 0},
+                "idlePolicy": {
+                    "suspendAfterSeconds": self.suspend_after,
+                    "deleteAfterSeconds": self.delete_after,
+                },
                 "run": {"turnTimeoutSeconds": 60, "activeDeadlineSeconds": 900},
+                **written,
             },
         }
 
 
 def people(count: int, seed: int) -> list[Person]:
-    """Every fourth changes spec.prompt, the others write as a bridge does."""
+    """Every fourth changes spec.prompt, the others write as a bridge does.
+
+    Every fourth's session is deleted when it was idle for long: the next message makes it anew.
+    """
     rng = random.Random(seed)  # noqa: S311
     return [
-        Person(f"p{number:02d}", number % 4 == 3, rng.choice((1, 2, 4, 8)))
+        Person(
+            f"p{number:02d}",
+            number % 4 == 3,
+            rng.choice((1, 2, 4)),
+            DELETE_SECONDS if number % 4 == 2 else 0,
+        )
         for number in range(count)
     ]
 
@@ -80,7 +88,7 @@ class Traffic:
 
     async def _live(self, person: Person, until: float) -> None:
         rng = random.Random(f"{self._seed}/{person.name}")  # noqa: S311
-        await self._create(person)
+        await self._apply(person)
         number = 0
         while self._clock() < until:
             for _ in range(1 if person.by_prompt else rng.choice((1, 1, 1, 2, 3))):
@@ -90,14 +98,13 @@ class Traffic:
             pause = min(rng.expovariate(1 / mean), max(0.0, until - self._clock()))
             await asyncio.sleep(pause)
 
-    async def _create(self, person: Person) -> None:
-        path = self._ground.objects(naming.SESSION_PLURAL)
-        try:
-            await self._ground.kube.call("POST", path, person.manifest())
-        except KubeError as error:
-            if error.status != 409:
-                raise
-        self._ledger.note(person.name, self._clock(), "session made")
+    async def _apply(self, person: Person, message: str = "") -> None:
+        """Makes the session, or tells the one that is there: its deletion is refused then."""
+        inbox = {"lastMessageID": message} if message else None
+        path = f"{self._ground.objects(naming.SESSION_PLURAL)}/{person.name}"
+        made = await self._ground.kube.apply(path, person.manifest(inbox))
+        uid = made["metadata"]["uid"]
+        self._ledger.note(person.name, self._clock(), f"session {uid} applied")
 
     async def _send(self, person: Person, number: int) -> None:
         if person.by_prompt:
@@ -108,17 +115,19 @@ class Traffic:
     async def _send_chat(self, person: Person, number: int) -> None:
         message = f"{person.name}-{number}"
         self._ledger.offer(person.name, message, self._clock())
-        box = MailboxKeys(person.name)
+        new = NewMessage(source=Source.TELEGRAM, id=message, text=f"[{message}] please")
         while True:
             try:
-                await self._ground.redis.eval(
-                    *(_INGEST, 2, f"user:{person.name}:seen:telegram:{message}", box.incoming),
-                    *(person.name, message, f"[{message}] please"),
-                )
+                answer = await self._ground.store.ingest(person.name, new)
                 break
             except (RedisError, OSError):
                 await asyncio.sleep(RETRY_SECONDS)
+        if answer.admission.is_refusal:
+            self._ledger.refuse(person.name, message, self._clock(), answer.admission)
+            return
         self._ledger.accept(person.name, message, self._clock())
+        if answer.reopened or not number % INBOX_EVERY:
+            await self._apply(person, message)
 
     async def _send_prompt(self, person: Person, number: int) -> None:
         """The next change waits for this one's answer: of faster changes only the last counts."""
