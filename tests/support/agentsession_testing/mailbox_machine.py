@@ -20,6 +20,7 @@ from agentsession_core.api import LaunchType, TurnOutcome
 from agentsession_core.mailbox import keys
 from agentsession_core.mailbox.contract import NewMessage, Source
 from agentsession_core.mailbox.keys import MailboxKeys
+from agentsession_core.mailbox.letters import GivenUp
 from agentsession_core.mailbox.model import CommitAnswer, ResultRecord, RunAnswer
 from agentsession_core.mailbox.parse import read_text
 from agentsession_core.mailbox.store import MailboxStore
@@ -38,7 +39,7 @@ class Seen:
 
     accepted: list[str] = field(default_factory=list)
     answered: list[str] = field(default_factory=list)
-    dropped: set[str] = field(default_factory=set)
+    outgoing: set[str] = field(default_factory=set)
     runs: list[str] = field(default_factory=list)
     pods: dict[str, str] = field(default_factory=dict)
     turns: list[tuple[str, str]] = field(default_factory=list)
@@ -206,14 +207,46 @@ class MailboxMachine(RuleBasedStateMachine):
     def reopen(self, session: str) -> None:
         self.wait(self.store.reopen(BOX, session_uid=session))
 
-    @precondition(lambda self: "session" in self.box.state)
-    @rule()
-    def purge(self) -> None:
-        """A person's deletion takes the session's messages along; that of an idle one never does."""
+    @rule(session=st.sampled_from(SESSIONS))
+    def end_mailbox(self, session: str) -> None:
+        """The session is gone, or its end is told once more: its answer was lost, or two told it."""
         before = self.box
-        self.wait(self.store.purge(BOX, session_uid=before.state["session"]))
-        if "reopened" not in before.state:
-            self.seen.dropped |= set(before.waiting)
+        self.wait(self.store.end_mailbox(BOX, session_uid=session, text="deleted"))
+        after = self.wait(read_box(self.redis))
+        if before.state.get("session") != session or "reopened" in before.state:
+            assert after.waiting == before.waiting, "another session's messages were ended"
+
+    @rule()
+    def finish_outgoing(self) -> None:
+        self.wait(self.store.finish_outgoing(BOX, keep_seconds=3600))
+
+    @precondition(lambda self: self.box.turn)
+    @rule(own=st.booleans())
+    def cut_off(self, own: bool) -> None:
+        self.wait(self.store.cut_off(BOX, run=self.box.turn["run"], own=own))
+
+    @rule(of_turn=st.booleans(), stale=st.booleans())
+    def give_up(self, of_turn: bool, stale: bool) -> None:
+        run = self.box.run.get("run", "")
+        letters = GivenUp(
+            run="stale" if stale else run,
+            reason="DeadLettered",
+            message="m",
+            text="t",
+            turn=self.box.turn.get("turn") if of_turn else None,
+            max_deaths=2,
+            max_evictions=3,
+            before=1e12,
+            greeted="hello_at" in self.box.run,
+        )
+        self.wait(self.store.give_up(BOX, letters))
+
+    # The bridge.
+
+    @rule()
+    def deliver(self) -> None:
+        for entry_id, _ in self.box.outgoing:
+            self.wait(self.redis.xdel(KEYS.outgoing, entry_id))
 
     # Runners, their gateway, and a person who stops a turn.
 
@@ -292,13 +325,15 @@ class MailboxMachine(RuleBasedStateMachine):
 
     def _check_messages(self, box: Box) -> None:
         seen, waiting = self.seen, box.waiting
-        answers = [m for _, entry in box.outgoing for m in json.loads(entry["reply_to"])]
-        assert len(answers) == len(set(answers)), f"answered twice: {answers}"
-        seen.answered += [m for m in answers if m not in seen.answered]
+        for entry_id, entry in box.outgoing:
+            if entry_id not in seen.outgoing:
+                seen.outgoing.add(entry_id)
+                seen.answered += json.loads(entry["reply_to"])
+        assert len(seen.answered) == len(set(seen.answered)), f"answered twice: {seen.answered}"
         assert not set(waiting) & set(seen.answered), "answered and still waiting"
-        owed = [m for m in seen.accepted if m not in seen.dropped]
-        lost = [m for m in owed if m not in seen.answered and m not in waiting]
+        lost = [m for m in seen.accepted if m not in seen.answered and m not in waiting]
         assert not lost, f"lost: {lost}"
         assert waiting == [m for m in seen.accepted if m in waiting], "waiting out of order"
-        answered = [m for m in seen.answered if m in seen.accepted]
-        assert answered == [m for m in seen.accepted if m in answered], "answered out of order"
+        for chat in ("", "1", "2"):
+            sent = [m.id for m in seen.ingested if m.chat == chat and m.id in seen.answered]
+            assert sent == [m for m in seen.answered if m in sent], "answered out of order"

@@ -5,6 +5,9 @@
 local state, incoming, outgoing = KEYS[1], KEYS[2], KEYS[3]
 local box = redis.call('HMGET', state, 'session', 'reopened')
 if box[1] and box[1] ~= ARGV[2] then return {'taken'} end
+-- Told a second time (an answer was lost, two operators tell it): what waits now came after the first and
+-- asks for the next session. Only the sweep, which names no session, ends what nobody came for.
+if not box[1] and ARGV[2] ~= '' and redis.call('XLEN', incoming) > 0 then return {'taken'} end
 local function hint(kind)
   redis.call('XADD', 'sessions:events', 'MAXLEN', '~', '10000', '*', 'mailbox', ARGV[1], 'kind', kind)
 end
