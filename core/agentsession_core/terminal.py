@@ -10,7 +10,7 @@ is the sessions':
 - `GET /history` → `History`: the turns that are still known and the id from which events go on
 - `GET /last` → `Last`
 - `POST /cancel` `Cancel` → `CancelReceipt`
-- `POST /new` → `NewReceipt`; `POST /keep` → `KeepReceipt`
+- `POST /new` `New` → `NewReceipt`, idempotent by the wish's id; `POST /keep` → `KeepReceipt`
 - `GET /export` → the workspace as a tar
 """
 
@@ -39,19 +39,28 @@ class SendMessage(WireModel):
 
 
 class MessageReceipt(WireModel):
-    """The message waits, or (`new` false) was known before."""
+    """The message waits, or (`new` false) was known before.
+
+    `reopened`: its session was just being deleted; it waits for another session of that mailbox.
+    """
 
     id: str
     new: bool
+    conversation: int
+    reopened: bool = False
 
 
 class TerminalEventKind(StrEnum):
-    """`begun` and `ended` of every turn; the others of turns of open sources only."""
+    """`begun` and `ended` of every turn; the others of turns of open sources only.
+
+    A `notice` is the system's own word about messages that get no answer.
+    """
 
     BEGUN = "begun"
     DELTA = "delta"
     TOOL = "tool"
     NOTE = "note"
+    NOTICE = "notice"
     ENDED = "ended"
 
 
@@ -122,6 +131,12 @@ class CancelReceipt(WireModel):
     """The turn that is being stopped; None if none (or another) runs."""
 
     turn: str | None
+
+
+class New(WireModel):
+    """The wish to begin a conversation. The same id again is the same wish."""
+
+    id: str = Field(pattern=MESSAGE_ID_PATTERN)
 
 
 class NewReceipt(WireModel):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import structlog
-from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -27,6 +26,7 @@ from agentsession_core.wire import (
     WireModel,
 )
 from agentsession_gateway import access
+from agentsession_gateway.bodies import parse_body
 from agentsession_gateway.deps import Deps
 from agentsession_gateway.limits import BodyBudget, RateLimiter, read_body
 from agentsession_gateway.problems import ProblemError
@@ -41,7 +41,6 @@ EVENTS_BODY_BYTES: Final = 5 * 1024 * 1024
 # A control character of a text takes six bytes in JSON.
 RESULT_BODY_BYTES: Final = 6 * RESULT_LIMIT_BYTES + 64 * 1024
 AGENT_SESSION_ID_LIMIT: Final = 256
-M = TypeVar("M", bound=WireModel)
 _log = structlog.get_logger(__name__)
 
 
@@ -60,7 +59,7 @@ class RunnerApi:
         recognised = await access.recognise(deps, request, fresh=True)
         caller = recognised.caller
         with self._bodies.hold(caller.session_uid) as held:
-            hello = _parse(Hello, await read_body(request, HELLO_BODY_BYTES, held))
+            hello = parse_body(Hello, await read_body(request, HELLO_BODY_BYTES, held))
         effective = await deps.sessions.effective(recognised.session, fresh=True)
         _check_hello(hello, effective.agent_type)
         skills = await deps.sessions.skills(caller.namespace, effective.skills)
@@ -113,7 +112,7 @@ class RunnerApi:
                 410, "unknown_turn", "that turn is not the running one; drop its events"
             )
         with self._bodies.hold(caller.session_uid) as held:
-            batch = _parse(EventBatch, await read_body(request, EVENTS_BODY_BYTES, held))
+            batch = parse_body(EventBatch, await read_body(request, EVENTS_BODY_BYTES, held))
         _check_sizes(batch)
         if not self._events.take(caller.session_uid, len(batch.events)):
             raise ProblemError(
@@ -144,7 +143,7 @@ class RunnerApi:
         if standing.answer is RunAnswer.OTHER_POD:
             access.require_current(standing.answer)
         with self._bodies.hold(caller.session_uid) as held:
-            result = _parse(TurnResult, await read_body(request, RESULT_BODY_BYTES, held))
+            result = parse_body(TurnResult, await read_body(request, RESULT_BODY_BYTES, held))
         if len(result.text.encode(errors="replace")) > RESULT_LIMIT_BYTES:
             raise ProblemError(
                 413, "result_too_large", f"the text is larger than {RESULT_LIMIT_BYTES} bytes"
@@ -176,15 +175,6 @@ class RunnerApi:
 
 def _answer(model: WireModel) -> Response:
     return JSONResponse(model.to_wire())
-
-
-def _parse(model: type[M], body: bytes) -> M:
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "body"
-        raise ProblemError(422, "body_invalid", f"{where}: {first['msg']}") from None
 
 
 def _check_hello(hello: Hello, agent_type: str) -> None:

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import re
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Final, TypeVar
 
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from agentsession_core.terminal import PREFIX, History
+from agentsession_core.mailbox.contract import NewMessage, Source
+from agentsession_core.mailbox.messages import INCOMING_BYTES, INCOMING_MESSAGES
+from agentsession_core.mailbox.model import Admission, CancelAnswer
+from agentsession_core.terminal import (
+    PREFIX,
+    TEXT_LIMIT,
+    Cancel,
+    CancelReceipt,
+    History,
+    MessageReceipt,
+    New,
+    NewReceipt,
+    SendMessage,
+)
+from agentsession_core.wire import WireModel
+from agentsession_gateway.bodies import parse_body
 from agentsession_gateway.deps import Deps
-from agentsession_gateway.limits import BodyBudget, Slots
+from agentsession_gateway.limits import BodyBudget, Slots, read_body
 from agentsession_gateway.problems import ProblemError
 from agentsession_gateway.streaming import OwnedStreamingResponse
-from agentsession_gateway.terminal_access import enter
+from agentsession_gateway.terminal_access import Terminal, enter
 from agentsession_gateway.terminal_stream import EventFeed
 from agentsession_gateway.terminal_view import history_of, last_of
 
@@ -23,6 +38,9 @@ from agentsession_gateway.terminal_view import history_of, last_of
 TERMINALS_PER_SESSION: Final = 8
 TERMINALS: Final = 100
 HISTORY_TURNS: Final = 50
+# A character of a text takes at most six bytes in JSON.
+BODY_BYTES: Final = 6 * TEXT_LIMIT + 4 * 1024
+M = TypeVar("M", bound=WireModel)
 _EVENT_ID: Final = re.compile(r"\d{1,20}-\d{1,20}")
 
 
@@ -41,6 +59,9 @@ class TerminalApi:
         app.add_api_route(session + "/events", self.events, methods=["GET"])
         app.add_api_route(session + "/history", self.history, methods=["GET"])
         app.add_api_route(session + "/last", self.last, methods=["GET"])
+        app.add_api_route(session + "/messages", self.send, methods=["POST"])
+        app.add_api_route(session + "/cancel", self.cancel, methods=["POST"])
+        app.add_api_route(session + "/new", self.new, methods=["POST"])
 
     async def events(self, request: Request) -> Response:
         """What happens in the session, from an event on."""
@@ -96,3 +117,58 @@ class TerminalApi:
         state = await self._deps.store.state(terminal.mailbox)
         terminal.audit("last")
         return JSONResponse(last_of(state.last).to_wire())
+
+    async def send(self, request: Request) -> Response:
+        """Takes a message, once per id."""
+        terminal = await enter(self._deps, request)
+        message = await self._body(SendMessage, request, terminal)
+        if not message.text.strip():
+            raise ProblemError(422, "message_empty", "a message needs a text")
+        receipt = await self._ingest(terminal, message.id, message.text)
+        terminal.audit("message", message=message.id, new=receipt.new)
+        return JSONResponse(receipt.to_wire(), 202)
+
+    async def new(self, request: Request) -> Response:
+        """The next message begins a conversation."""
+        terminal = await enter(self._deps, request)
+        wish = await self._body(New, request, terminal)
+        receipt = await self._ingest(terminal, wish.id, "", new_conversation=True)
+        terminal.audit("new", conversation=receipt.conversation)
+        return JSONResponse(NewReceipt(conversation=receipt.conversation).to_wire())
+
+    async def cancel(self, request: Request) -> Response:
+        """Stops a turn: the named one, or whichever runs."""
+        terminal = await enter(self._deps, request)
+        wish = await self._body(Cancel, request, terminal)
+        done = await self._deps.store.request_cancel(
+            terminal.mailbox, turn=wish.turn, by=Source.TERMINAL
+        )
+        terminal.audit("cancel", answer=done.answer, turn=done.turn)
+        stopped = done.turn if done.answer is CancelAnswer.CANCELLED else None
+        return JSONResponse(CancelReceipt(turn=stopped).to_wire())
+
+    async def _ingest(
+        self, terminal: Terminal, message: str, text: str, *, new_conversation: bool = False
+    ) -> MessageReceipt:
+        new = NewMessage(source=Source.TERMINAL, id=message, text=text)
+        answer = await self._deps.store.ingest(
+            terminal.mailbox, new, new_conversation=new_conversation
+        )
+        if answer.admission.is_refusal:
+            raise ProblemError(
+                409,
+                "mailbox_full",
+                f"{INCOMING_MESSAGES} messages or {INCOMING_BYTES} bytes wait already; send it again "
+                "when the agent has answered some (kubectl agents why says what it waits for)",
+                retry_after=30,
+            )
+        return MessageReceipt(
+            id=message,
+            new=answer.admission is Admission.NEW,
+            conversation=answer.conversation,
+            reopened=answer.reopened,
+        )
+
+    async def _body(self, model: type[M], request: Request, terminal: Terminal) -> M:
+        with self._bodies.hold(terminal.session.metadata.uid) as held:
+            return parse_body(model, await read_body(request, BODY_BYTES, held))

@@ -23,6 +23,7 @@ from agentsession_core.terminal import (
 from agentsession_core.wire import EventKind
 
 TURN = "turn"
+NOTICE = "notice"
 _PHASES = {"begun": TerminalEventKind.BEGUN, "ended": TerminalEventKind.ENDED}
 
 
@@ -38,6 +39,10 @@ def shown(event: MailboxEvent) -> tuple[TerminalEventKind, TerminalEvent] | None
         return (kind, _of_turn(event)) if kind else None
     if not is_open(event.source):
         return None
+    if event.kind == NOTICE:
+        notice = _plain(event, _text(event.data, "text"))
+        messages = _messages(event.data.get("messages"), mine=False)
+        return TerminalEventKind.NOTICE, notice.model_copy(update={"messages": messages})
     if event.kind == EventKind.DELTA:
         return TerminalEventKind.DELTA, _plain(event, _text(event.data, "text"))
     if event.kind == EventKind.TOOL:
@@ -102,7 +107,8 @@ def last_of(last: LastTurnRecord | None) -> Last:
 
 def encode(entry_id: str, kind: TerminalEventKind, event: TerminalEvent) -> bytes:
     """A server-sent event; its id is where a lost connection goes on."""
-    data = json.dumps(event.to_wire(), ensure_ascii=False)
+    # ASCII alone: readers of lines take more characters for an end of line than this protocol does.
+    data = json.dumps(event.to_wire())
     return f"id: {entry_id}\nevent: {kind}\ndata: {data}\n\n".encode(errors="replace")
 
 

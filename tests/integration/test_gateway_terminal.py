@@ -15,11 +15,12 @@ from redis.asyncio import Redis
 
 from agentsession_core import naming
 from agentsession_core.api import TurnOutcome
+from agentsession_core.mailbox.contract import Source
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.model import ResultRecord
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import Settings
-from agentsession_core.terminal import PREFIX
+from agentsession_core.terminal import PREFIX, TEXT_LIMIT
 from agentsession_gateway.server import build_server
 from agentsession_gateway.terminal_api import TERMINALS_PER_SESSION
 from agentsession_testing.fake_cluster import terminal_review
@@ -265,3 +266,87 @@ class TestEvents:
             harness.hub.close()
             with pytest.raises(StopAsyncIteration):
                 await next_event(events)
+
+
+def wish(number: int, **more: str) -> dict[str, str]:
+    return {"id": f"message-{number:04}", **more}
+
+
+class TestSending:
+    async def test_a_message_once(self, harness: Harness, client: httpx.AsyncClient) -> None:
+        await harness.begin_run()
+        first, again = [
+            await client.post(f"{ADA}/messages", json=wish(1, text="Hello")) for _ in range(2)
+        ]
+        assert (first.status_code, again.status_code) == (202, 202)
+        assert first.json() == {
+            "id": "message-0001",
+            "new": True,
+            "conversation": 1,
+            "reopened": False,
+        }
+        assert again.json() == {**first.json(), "new": False}
+        grant = await harness.store.begin_turn(
+            USER, run=RUN, pod_uid=POD_UID, turn="t", timeout_seconds=10
+        )
+        assert [(m.id, m.text) for m in grant.messages] == [("message-0001", "Hello")]
+        turn = (await harness.store.state(USER)).turn
+        assert turn is not None
+        assert turn.source == "terminal"
+
+    async def test_a_new_conversation(self, harness: Harness, client: httpx.AsyncClient) -> None:
+        await harness.begin_run()
+        for _ in range(2):
+            assert (await client.post(f"{ADA}/new", json=wish(1))).json() == {"conversation": 2}
+        sent = await client.post(f"{ADA}/messages", json=wish(2, text="Hello"))
+        assert sent.json()["conversation"] == 2
+        assert (await harness.store.state(USER)).waiting == 1
+
+    async def test_stopping_a_turn(self, harness: Harness, client: httpx.AsyncClient) -> None:
+        await harness.begin_run()
+        assert (await client.post(f"{ADA}/cancel", json={})).json() == {"turn": None}
+        await harness.begin_turn()
+        other = await client.post(f"{ADA}/cancel", json={"turn": "turn-0"})
+        assert other.json() == {"turn": None}
+        assert (await client.post(f"{ADA}/cancel", json={})).json() == {"turn": "turn-1"}
+
+    async def test_a_notice_is_shown(self, harness: Harness, client: httpx.AsyncClient) -> None:
+        async with events_of(client) as events:
+            await harness.store.notice(
+                USER, notice="n", text="It waited a day.", source=Source.TELEGRAM, chat="7"
+            )
+            await harness.store.notice(
+                USER, notice="m", text="Gone.", source=Source.TERMINAL, reply_to=["message-0001"]
+            )
+            seen = await next_event(events)
+        assert (seen.name, seen.data["text"]) == ("notice", "Gone.")
+        assert seen.data["messages"] == [{"id": "message-0001", "text": None}]
+
+    @pytest.mark.parametrize(
+        ("body", "code"),
+        [
+            ({"text": "no id"}, "body_invalid"),
+            ({"id": "short", "text": "x"}, "body_invalid"),
+            ({"id": "a b c d e f", "text": "x"}, "body_invalid"),
+            (wish(1), "body_invalid"),
+            (wish(1, text=""), "body_invalid"),
+            (wish(1, text=" \n"), "message_empty"),
+            (wish(1, text="x" * (TEXT_LIMIT + 1)), "body_invalid"),
+        ],
+    )
+    async def test_what_is_no_message(
+        self, client: httpx.AsyncClient, body: dict[str, str], code: str
+    ) -> None:
+        answer = await client.post(f"{ADA}/messages", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (422, code)
+
+    async def test_a_full_mailbox(self, harness: Harness, client: httpx.AsyncClient) -> None:
+        for number in range(7):
+            text = "x" * TEXT_LIMIT
+            sent = await client.post(f"{ADA}/messages", json=wish(number, text=text))
+            assert sent.status_code == 202
+        answer = await client.post(f"{ADA}/messages", json=wish(9, text="x" * TEXT_LIMIT))
+        assert (answer.status_code, answer.json()["code"]) == (409, "mailbox_full")
+        # What was taken before is still known.
+        again = await client.post(f"{ADA}/messages", json=wish(1, text="x" * TEXT_LIMIT))
+        assert again.json()["new"] is False

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agentsession_core.terminal import TEXT_LIMIT
 from agentsession_core.wire import EVENT_LIMIT_BYTES, RESULT_LIMIT_BYTES, EventBatch
 from agentsession_gateway.access import TURN_GRACE_SECONDS
 from agentsession_gateway.allowlist import ELEMENTS_LIMIT
@@ -21,6 +22,7 @@ from agentsession_gateway.model_proxy import BODY_BYTES, CALLS_AT_ONCE, SILENCE_
 from agentsession_gateway.problems import ProblemError
 from agentsession_gateway.reviewer import REVIEWS_AT_ONCE
 from agentsession_gateway.runner_api import EVENTS_BURST, EVENTS_PER_SECOND
+from agentsession_gateway.terminal_api import TERMINALS, TERMINALS_PER_SESSION
 from agentsession_gateway.ttl import TTLCache
 
 KIB, MIB = 1024, 1024 * 1024
@@ -37,6 +39,8 @@ DOCUMENTED = {
     "silence of the model API": f"{SILENCE_SECONDS:.0f} s",
     "model calls outside a turn": f"{TURN_GRACE_SECONDS:.0f} s after its end",
     "TokenReviews at once": f"{REVIEWS_AT_ONCE}",
+    "terminals that follow": f"{TERMINALS_PER_SESSION} per session, {TERMINALS} per process",
+    "terminal's message": f"{TEXT_LIMIT:,} characters",
 }
 
 

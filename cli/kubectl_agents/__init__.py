@@ -1,0 +1,1 @@
+"""`kubectl agents`: AgentSessions from a terminal."""
