@@ -128,9 +128,13 @@ def _ask_once(
         body = {"outcome": outcome.outcome, "text": outcome.text, "error": outcome.error}
         click.echo(json.dumps(body, ensure_ascii=False))
     elif outcome.text:
-        # To a terminal nothing that moves its cursor; to a program every byte.
-        click.echo(harmless(outcome.text) if sys.stdout.isatty() else outcome.text)
+        _print_answer(outcome.text)
     return _exit_of(outcome, told=screen is not None or settings.as_json)
+
+
+def _print_answer(text: str) -> None:
+    # To a terminal nothing that moves its cursor; to a program every byte.
+    click.echo(harmless(text) if sys.stdout.isatty() else text, color=True)
 
 
 def _exit_of(outcome: Outcome, *, told: bool) -> int:
@@ -181,7 +185,7 @@ def last(settings: Settings, name: str) -> int:
         click.echo(f"The last turn answered {turn.source} ({turn.outcome}): look there.", err=True)
     else:
         if turn.text:
-            click.echo(harmless(turn.text) if sys.stdout.isatty() else turn.text)
+            _print_answer(turn.text)
         if turn.outcome != SUCCEEDED:
             screen = Screen(sys.stderr)
             screen.say(Say(Tone.PROBLEM, failure_text(str(turn.outcome), turn.error)))

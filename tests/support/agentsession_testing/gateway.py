@@ -59,6 +59,10 @@ class Harness:
     def __post_init__(self) -> None:
         self.hub = HintHub(self.store, lambda: 0.0)
 
+    def reopen(self) -> None:
+        """To be called before `app` is asked for another time: as a gateway that starts anew."""
+        self.hub = HintHub(self.store, lambda: 0.0)
+
     def clock(self) -> float:
         """Monotonic seconds, moved on by `monotonic_offset`."""
         return time.monotonic() + self.monotonic_offset

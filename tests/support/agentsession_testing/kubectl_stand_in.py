@@ -20,6 +20,7 @@ NOT_FOUND = 'Error from server (NotFound): agentsessions.agentsession.dev "{}" n
 
 def install(folder: Path, **world: Any) -> Path:
     """Puts a `kubectl` into the folder; answers the folder, to be put on PATH."""
+    folder.mkdir(exist_ok=True)
     (folder / "world.json").write_text(json.dumps(world))
     program = folder / "kubectl"
     program.write_text(f"#!{sys.executable}\n{Path(__file__).read_text()}\nmain(FOLDER)\n".replace(
