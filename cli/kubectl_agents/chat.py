@@ -98,6 +98,10 @@ class Chat:
         """The next message begins a conversation; its number."""
         return self._gateway.new(self._new_id()).conversation
 
+    def keep(self) -> None:
+        """The session's idle time begins anew."""
+        self._gateway.keep()
+
     def catch_up(self) -> None:
         """Shows what happened while nobody waited: whole things only. Raises PluginError."""
         while True:

@@ -84,6 +84,10 @@ class Gateway:
         """Stops a turn, or whichever runs."""
         return self._call(CancelReceipt, "POST", "/cancel", Cancel(turn=turn))
 
+    def keep(self) -> None:
+        """The session's idle time begins anew."""
+        self._request("POST", "/keep")
+
     def new(self, wish_id: str) -> NewReceipt:
         """The next message begins a conversation."""
         return self._call(NewReceipt, "POST", "/new", New(id=wish_id))
@@ -126,6 +130,9 @@ class Gateway:
             raise
 
     def _call(self, model: type[M], method: str, path: str, body: WireModel | None = None) -> M:
+        return _parsed(model, self._request(method, path, body))
+
+    def _request(self, method: str, path: str, body: WireModel | None = None) -> httpx.Response:
         content = None if body is None else body.to_wire()
         failures = 0
         while True:
@@ -145,7 +152,7 @@ class Gateway:
                 self._sleep(FIRST_PAUSE_SECONDS * 2**failures)
                 continue
             if response.is_success:
-                return _parsed(model, response)
+                return response
             raise _refusal(response)
 
     def _again(self, failures: int) -> None:

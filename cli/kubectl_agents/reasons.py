@@ -29,6 +29,8 @@ ORDINARY: Final = frozenset(
         "Healthy",
         "Outdated",
         "RunDeadlineNear",
+        "Yielded",
+        "LifetimeOver",
     }
 )
 
@@ -46,6 +48,7 @@ ADVICE: Final[dict[str, str]] = {
     "ModelNotAllowed": "Choose a model from the template's list.",
     "BackingOff": "It tries again by itself.",
     "MailboxTaken": "Delete the session that has the mailbox, or give this one another.",
+    "Queued": "It starts when a place is free; if there never is one, raise maxConcurrentRuns.",
     "ImagePullFailed": "Mend the image's name or its pull secret; the kubelet tries again by itself.",
     "Unschedulable": "Make room on a node, or ask for less; it starts when a node takes it.",
     "QuotaExceeded": "Raise the namespace's quota, or delete other sessions; it tries again by itself.",
@@ -71,6 +74,7 @@ ADVICE: Final[dict[str, str]] = {
     "ModelNotFound": "Choose another model in the session or its template.",
     "ModelRateLimited": "Wait, then send the message again.",
     "ConversationTooLong": "kubectl agents new {name} begins a new conversation; files stay.",
+    "DeadLettered": "Mend the cause that the message names, then send it again.",
     "TurnFailed": "Send the message again.",
     "TurnTimedOut": "Raise spec.run.turnTimeoutSeconds, or ask for less at once.",
     "WorkspaceFull": "Ask the agent to delete files, or give it a larger volume.",

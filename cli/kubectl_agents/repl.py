@@ -13,7 +13,7 @@ from kubectl_agents.screen import Screen
 
 PROMPT: Final = "> "
 HELP: Final = (
-    "/new begins a new conversation, /quit (or ctrl-d) leaves. A line that ends in \\ goes on in the "
+    "/new begins a new conversation, /keep puts off the session's deletion, /quit (or ctrl-d) leaves. A line that ends in \\ goes on in the "
     "next one. ctrl-c stops the running turn."
 )
 
@@ -68,6 +68,9 @@ class Repl:
             self._screen.note(HELP)
         elif text == "/new":
             self._screen.note(f"conversation {self._chat.new()} begins with the next message")
+        elif text == "/keep":
+            self._chat.keep()
+            self._screen.note("the session's idle time begins anew")
         elif text.startswith("/"):
             self._screen.say(Say(Tone.PROBLEM, f"there is no {text.split()[0]}. {HELP}"))
         else:

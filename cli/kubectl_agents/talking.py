@@ -211,4 +211,25 @@ def new(settings: Settings, name: str) -> None:
         click.echo(f"conversation {conversation} of {name} begins with the next message")
 
 
-ALL: Final = (chat, last, new)
+@click.command()
+@common
+@session_argument
+@with_settings
+def keep(settings: Settings, name: str) -> None:
+    """Keep a session: its idle time, until sleep and until deletion, begins anew.
+
+    \b
+    Example:
+      kubectl agents keep hello -n agents
+    """
+    with _gateway(settings, name) as gateway:
+        gateway.keep()
+    if settings.as_json:
+        click.echo(json.dumps({"name": name, "kept": True}))
+    else:
+        click.echo(
+            f"the idle time of {name} begins anew; kubectl agents why {name} says until when"
+        )
+
+
+ALL: Final = (chat, last, new, keep)

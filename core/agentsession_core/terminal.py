@@ -10,7 +10,7 @@ is the sessions':
 - `GET /history` → `History`: the turns that are still known and the id from which events go on
 - `GET /last` → `Last`
 - `POST /cancel` `Cancel` → `CancelReceipt`
-- `POST /new` `New` → `NewReceipt`, idempotent by the wish's id; `POST /keep` → `KeepReceipt`
+- `POST /new` `New` → `NewReceipt`, idempotent by the wish's id; `POST /keep` → 204
 - `GET /export` → the workspace as a tar
 """
 
@@ -143,9 +143,3 @@ class NewReceipt(WireModel):
     """The number of the conversation that the next message begins."""
 
     conversation: int
-
-
-class KeepReceipt(WireModel):
-    """The session's idle time begins anew; seconds since the epoch by the gateway's Redis."""
-
-    kept_at: float

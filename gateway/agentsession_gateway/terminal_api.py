@@ -62,6 +62,7 @@ class TerminalApi:
         app.add_api_route(session + "/messages", self.send, methods=["POST"])
         app.add_api_route(session + "/cancel", self.cancel, methods=["POST"])
         app.add_api_route(session + "/new", self.new, methods=["POST"])
+        app.add_api_route(session + "/keep", self.keep, methods=["POST"])
 
     async def events(self, request: Request) -> Response:
         """What happens in the session, from an event on."""
@@ -135,6 +136,14 @@ class TerminalApi:
         receipt = await self._ingest(terminal, wish.id, "", new_conversation=True)
         terminal.audit("new", conversation=receipt.conversation)
         return JSONResponse(NewReceipt(conversation=receipt.conversation).to_wire())
+
+    async def keep(self, request: Request) -> Response:
+        """The session's idle time begins anew."""
+        terminal = await enter(self._deps, request)
+        if not await self._deps.store.keep(terminal.mailbox):
+            raise ProblemError(409, "session_terminating", "the session is being deleted already")
+        terminal.audit("keep")
+        return Response(status_code=204)
 
     async def cancel(self, request: Request) -> Response:
         """Stops a turn: the named one, or whichever runs."""

@@ -21,6 +21,7 @@ from agentsession_core.mailbox.model import ResultRecord
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import Settings
 from agentsession_core.terminal import PREFIX, TEXT_LIMIT
+from agentsession_gateway.cluster import Resource
 from agentsession_gateway.server import build_server
 from agentsession_gateway.terminal_api import TERMINALS_PER_SESSION
 from agentsession_testing.fake_cluster import terminal_review
@@ -301,6 +302,14 @@ class TestSending:
         sent = await client.post(f"{ADA}/messages", json=wish(2, text="Hello"))
         assert sent.json()["conversation"] == 2
         assert (await harness.store.state(USER)).waiting == 1
+
+    async def test_keeping_the_session(self, harness: Harness, client: httpx.AsyncClient) -> None:
+        assert (await client.post(f"{ADA}/keep")).status_code == 204
+        assert (await harness.store.state(USER)).last_activity is not None
+        uid = harness.cluster.objects[Resource.SESSION, "agents", SESSION]["metadata"]["uid"]
+        assert await harness.store.close(USER, session_uid=uid)
+        refused = await client.post(f"{ADA}/keep")
+        assert (refused.status_code, refused.json()["code"]) == (409, "session_terminating")
 
     async def test_stopping_a_turn(self, harness: Harness, client: httpx.AsyncClient) -> None:
         await harness.begin_run()

@@ -193,11 +193,13 @@ class TestAtATerminal:
     async def test_history_and_turns_of_others(self, agent: Agent, harness: Harness) -> None:
         await harness.begin_turn("t0", "An old prompt")
         await agent.answer("t0", "An old answer")
-        for source, text in ((Source.TELEGRAM, "the secret"), (Source.TERMINAL, "seen")):
-            message = NewMessage(source=source, id=f"id-{source.value}", text=text)
+        for message in (
+            NewMessage(source=Source.TELEGRAM, id="id-1", text="the secret"),
+            NewMessage(source=Source.TERMINAL, id="id-2", text="seen"),
+        ):
             await harness.store.ingest(USER, message)
-            await agent.take(f"t-{source.value}")
-            await agent.answer(f"t-{source.value}", f"to {text}")
+            await agent.take(f"turn-of-{message.id}")
+            await agent.answer(f"turn-of-{message.id}", f"to {message.text}")
         with at_terminal([*PROGRAM, "chat", SESSION], agent.environment) as terminal:
             before = await expect(terminal, "/help says what there is")
         assert "a message from telegram (Succeeded)" in before
@@ -263,14 +265,19 @@ class TestInAPipe:
             "conversation": 2,
         }
 
+    async def test_keep(self, agent: Agent, harness: Harness) -> None:
+        done = await piped(agent, "keep", SESSION)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (await harness.store.state(USER)).last_activity is not None
+
     async def test_a_token_that_is_refused(self, agent: Agent, harness: Harness) -> None:
         harness.cluster.reviews.clear()
         done = await piped(agent, "last", SESSION)
         assert done.returncode == Exit.NOT_ALLOWED
         assert "✘" in done.stderr
         calls = kubectl_stand_in.calls(agent.folder)
-        # Once more, with a new token: the first might have been too old.
-        assert sum("token" in call for call in calls) == 2
+        # A token that was new is not asked for again.
+        assert sum("token" in call for call in calls) == 1
 
     async def test_the_token_is_in_no_command_line(self, agent: Agent) -> None:
         assert (await piped(agent, "last", SESSION)).returncode == Exit.OK
