@@ -32,8 +32,11 @@ M = TypeVar("M", bound=WireModel)
 ANSWER_SECONDS: Final = 30.0
 # The gateway says something every 15 s; without a byte the way there is dead.
 SILENCE_SECONDS: Final = 45.0
-TRIES: Final = 5
+TRIES: Final = 6
+# A conversation waits longer than a single request: a gateway that restarts is back within a minute.
+FOLLOW_TRIES: Final = 20
 FIRST_PAUSE_SECONDS: Final = 0.2
+LONGEST_PAUSE_SECONDS: Final = 3.0
 _BY_STATUS: Final = {
     401: Exit.NOT_ALLOWED,
     403: Exit.NOT_ALLOWED,
@@ -105,7 +108,7 @@ class Gateway:
                         yield frame, event
             except (httpx.TransportError, _AgainError) as error:
                 failures += 1
-                if failures >= TRIES:
+                if failures >= FOLLOW_TRIES:
                     raise _unreachable(error) from None
                 self._again(failures)
 
@@ -149,14 +152,14 @@ class Gateway:
                 continue
             if response.status_code in (502, 503) and failures < TRIES - 1:
                 failures += 1
-                self._sleep(FIRST_PAUSE_SECONDS * 2**failures)
+                self._sleep(_pause(failures))
                 continue
             if response.is_success:
                 return response
             raise _refusal(response)
 
     def _again(self, failures: int) -> None:
-        self._sleep(FIRST_PAUSE_SECONDS * 2**failures)
+        self._sleep(_pause(failures))
         # The pod at its other end may be gone: a replica, an upgrade, a restart.
         self._tunnel.renew()
 
@@ -175,6 +178,10 @@ def connect(kubectl: Kubectl, name: str) -> Iterator[Gateway]:
         httpx.Client(auth=auth, timeout=ANSWER_SECONDS, trust_env=False) as client,
     ):
         yield Gateway(tunnel, client, name)
+
+
+def _pause(failures: int) -> float:
+    return min(FIRST_PAUSE_SECONDS * 2.0**failures, LONGEST_PAUSE_SECONDS)
 
 
 def _event(frame: Frame) -> TerminalEvent | None:

@@ -13,8 +13,8 @@ from kubectl_agents.screen import Screen
 
 PROMPT: Final = "> "
 HELP: Final = (
-    "/new begins a new conversation, /keep puts off the session's deletion, /quit (or ctrl-d) leaves. A line that ends in \\ goes on in the "
-    "next one. ctrl-c stops the running turn."
+    "/new begins a new conversation, /keep puts off the session's deletion, /quit (or ctrl-d) leaves. "
+    "A line that ends in \\ goes on in the next one. ctrl-c stops the running turn."
 )
 
 
