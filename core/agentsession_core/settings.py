@@ -21,6 +21,7 @@ SECRETS_DIRECTORY: Final = "/etc/agentsession/secrets"
 REDIS_PASSWORD: Final = "redis-password"
 ANTHROPIC_API_KEY: Final = "anthropic-api-key"
 ANTHROPIC_OAUTH_TOKEN: Final = "anthropic-oauth-token"
+TELEGRAM_TOKEN: Final = "telegram-token"
 
 
 class SettingsError(Exception):
@@ -99,6 +100,21 @@ class OperatorSettings(SettingsModel):
     message_lifetime_seconds: float = Field(default=86_400, gt=0)
 
 
+class TelegramSettings(SettingsModel):
+    """The Bot API. The bot's token is the secret file `telegram-token`."""
+
+    api_url: str = Field(
+        default="https://api.telegram.org", pattern=r"^https?://[^/]+$", alias="apiURL"
+    )
+
+
+class BridgeSettings(SettingsModel):
+    """Telegram on one side, AgentSessions on the other."""
+
+    telegram: TelegramSettings = TelegramSettings()
+    port: int = Field(default=8080, ge=1, le=65535)
+
+
 class RolloutSettings(SettingsModel):
     """How live sessions move to a newer image or template."""
 
@@ -116,6 +132,7 @@ class Settings(SettingsModel):
     defaults: AgentSessionTemplateSpec = AgentSessionTemplateSpec()
     gateway: GatewaySettings = GatewaySettings()
     operator: OperatorSettings = OperatorSettings()
+    bridge: BridgeSettings = BridgeSettings()
     rollout: RolloutSettings = RolloutSettings()
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 

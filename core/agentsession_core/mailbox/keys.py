@@ -77,6 +77,11 @@ class MailboxKeys:
     def notices(self) -> str:
         return self._key("notices")
 
+    @property
+    def sent(self) -> str:
+        """Which messages of an entry of `outgoing` were sent, while it is being delivered."""
+        return self._key("sent")
+
     def seen(self, source: str, message: str) -> str:
         """Says that this message of this source came in; goes by itself after 48 hours."""
         return self._key(f"seen:{source}:{message}")

@@ -1,0 +1,140 @@
+"""Delivers what stands in Redis: each mailbox in order, mailboxes beside each other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+from redis import RedisError
+from telegram.error import TelegramError
+
+from agentsession_bridge.outbox import Entry, Outbox
+from agentsession_bridge.pace import Lanes
+from agentsession_bridge.places import Place, message_number, read_place
+from agentsession_bridge.presence import Presence
+from agentsession_bridge.telegram_client import ChatGoneError, ChatMovedError, Chats
+from agentsession_bridge.wording import Saying, say
+from agentsession_core.mailbox.connect import BLOCK_SECONDS
+
+log = structlog.get_logger(__name__)
+
+RETRY_SECONDS = 1.0
+Send = Callable[[Place], Awaitable[int]]
+
+
+@dataclass
+class Counts:
+    """What happened since the start."""
+
+    delivered: int = 0
+    doubtful: int = 0
+    undeliverable: int = 0
+
+
+class Delivery:
+    """The way out."""
+
+    def __init__(self, outbox: Outbox, chats: Chats, lanes: Lanes, presence: Presence) -> None:
+        self._outbox = outbox
+        self._chats = chats
+        self._lanes = lanes
+        self._presence = presence
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._pointers: dict[str, list[str]] = {}
+        self.counts = Counts()
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        while True:
+            try:
+                async for ready in self._outbox.ready(BLOCK_SECONDS):
+                    self._pointers.setdefault(ready.mailbox, []).append(ready.pointer)
+                    self._deliver_soon(ready.mailbox)
+            except RedisError as error:
+                log.warning("lost redis", error=type(error).__name__, retry_seconds=RETRY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def _deliver_soon(self, mailbox: str) -> None:
+        if mailbox not in self._tasks:
+            task = asyncio.create_task(self._work(mailbox), name=f"deliver {mailbox}")
+            self._tasks[mailbox] = task
+
+    async def _work(self, mailbox: str) -> None:
+        try:
+            # A pointer that comes meanwhile asks for one more look: its entry may be behind ours.
+            while pointers := self._pointers.pop(mailbox, None):
+                await self._deliver_all(mailbox)
+                await self._outbox.looked_at(pointers)
+        except RedisError as error:
+            # The pointers stay in Redis: they are read again after a restart, and deliver nothing.
+            log.warning("pointers left", mailbox=mailbox, error=type(error).__name__)
+        finally:
+            del self._tasks[mailbox]
+
+    async def _deliver_all(self, mailbox: str) -> None:
+        after = "-"
+        while True:
+            try:
+                entries = await self._outbox.entries(mailbox, after)
+                if not entries:
+                    return
+                for entry in entries:
+                    await self._deliver(mailbox, entry)
+                    after = entry.entry_id
+            except (RedisError, TelegramError) as error:
+                # Nothing is skipped: the same entry comes again, with what is known of its messages.
+                log.warning("not delivered yet", mailbox=mailbox, error=type(error).__name__)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _deliver(self, mailbox: str, entry: Entry) -> None:
+        place = read_place(entry.chat, mailbox)
+        if place is None:
+            # Not for Telegram: whoever it is for reads it here.
+            return
+        saying = say(entry)
+        try:
+            await self._send_all(mailbox, place, entry, saying)
+        except ChatGoneError as error:
+            self.counts.undeliverable += 1
+            log.warning("nobody to deliver to", mailbox=mailbox, reason=str(error))
+        else:
+            self.counts.delivered += 1
+        await self._outbox.done(mailbox, entry, len(saying.messages) + 1)
+        numbers = [number for key in entry.reply_to if (number := message_number(key)) is not None]
+        self._presence.answered(place, numbers)
+
+    async def _send_all(self, mailbox: str, place: Place, entry: Entry, saying: Saying) -> None:
+        for number, message in enumerate(saying.messages):
+            reply_to = None if place.is_private or number else _newest(entry)
+            send = partial(
+                self._chats.send, html=message.html, text=message.text, reply_to=reply_to
+            )
+            await self._once(mailbox, entry, number, place, send)
+        if saying.document is not None:
+            content = saying.document.encode()
+            send = partial(self._chats.send_document, name="answer.md", content=content)
+            await self._once(mailbox, entry, len(saying.messages), place, send)
+
+    async def _once(
+        self, mailbox: str, entry: Entry, number: int, place: Place, send: Send
+    ) -> None:
+        part = await self._outbox.part(mailbox, entry, number)
+        if part.message_id is not None:
+            return
+        if part.doubtful:
+            self.counts.doubtful += 1
+            log.warning("sent again: nobody knows whether it arrived", mailbox=mailbox)
+        await self._outbox.sending(mailbox, entry, number)
+        try:
+            message_id = await self._lanes.send(place.chat_id, lambda: send(place))
+        except ChatMovedError as moved:
+            elsewhere = Place(moved.chat_id, place.thread_id)
+            message_id = await self._lanes.send(elsewhere.chat_id, lambda: send(elsewhere))
+        await self._outbox.sent(mailbox, entry, number, message_id)
+
+
+def _newest(entry: Entry) -> int | None:
+    return message_number(entry.reply_to[-1]) if entry.reply_to else None

@@ -1,0 +1,132 @@
+"""What is to be delivered, as it stands in Redis.
+
+Telegram takes no key against sending twice. So each message is written down before it is sent and
+after it: a bridge that dies between the two sends that one message again, and says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from redis.asyncio import Redis
+
+from agentsession_core.mailbox import keys
+from agentsession_core.mailbox.keys import MailboxKeys
+from agentsession_core.mailbox.parse import read_streams, read_text
+
+PAGE: Final = 50
+SENT_SECONDS: Final = 7 * 86_400
+_SENDING: Final = "sending"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing to say; `entry_id` is the stream's."""
+
+    entry_id: str
+    kind: str
+    chat: str
+    outcome: str
+    text: str
+    reply_to: tuple[str, ...]
+    said_at: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is known of one message of an entry: sent, perhaps sent, or neither."""
+
+    message_id: int | None = None
+    doubtful: bool = False
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A pointer: the mailbox has something new."""
+
+    pointer: str
+    mailbox: str
+
+
+class Outbox:
+    """Reads and clears `outgoing` of the mailboxes. Raises redis.RedisError."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def ready(self, block_seconds: float) -> AsyncIterator[Ready]:
+        """Mailboxes that have something to deliver: those that are left over, then as it comes."""
+        after = "0-0"
+        while True:
+            answer = await self._redis.xread(
+                {keys.OUTGOING_READY: after}, count=1000, block=int(block_seconds * 1000)
+            )
+            for _, entries in read_streams(answer):
+                for entry_id, fields in entries:
+                    after = read_text(entry_id)
+                    named = {read_text(key): read_text(value) for key, value in fields.items()}
+                    yield Ready(after, named.get("mailbox", ""))
+
+    async def looked_at(self, pointers: Sequence[str]) -> None:
+        """Everything that these pointers of `ready` stood for is delivered."""
+        if pointers:
+            await self._redis.xdel(keys.OUTGOING_READY, *pointers)
+
+    async def entries(self, mailbox: str, after: str = "-") -> list[Entry]:
+        """The oldest entries that come after the id `after`."""
+        start = "-" if after == "-" else f"({after}"
+        raw: Any = await self._redis.xrange(MailboxKeys(mailbox).outgoing, min=start, count=PAGE)
+        return [_read(entry_id, fields) for entry_id, fields in raw]
+
+    async def part(self, mailbox: str, entry: Entry, number: int) -> Part:
+        """What is known of the entry's message `number`."""
+        known = await self._redis.hget(MailboxKeys(mailbox).sent, f"{entry.entry_id}.{number}")
+        if known is None:
+            return Part()
+        text = read_text(known)
+        return Part(doubtful=True) if text == _SENDING else Part(int(text))
+
+    async def sending(self, mailbox: str, entry: Entry, number: int) -> None:
+        """The message is about to be sent."""
+        await self._note(mailbox, entry, number, _SENDING)
+
+    async def sent(self, mailbox: str, entry: Entry, number: int, message_id: int) -> None:
+        """Telegram has it."""
+        await self._note(mailbox, entry, number, str(message_id))
+
+    async def _note(self, mailbox: str, entry: Entry, number: int, value: str) -> None:
+        key = MailboxKeys(mailbox).sent
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hset(key, f"{entry.entry_id}.{number}", value)
+            # What belongs to an entry that was given up goes by itself.
+            pipe.expire(key, SENT_SECONDS)
+            await pipe.execute()
+
+    async def done(self, mailbox: str, entry: Entry, parts: int) -> None:
+        """The entry is delivered, or can never be: it goes."""
+        k = MailboxKeys(mailbox)
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.xdel(k.outgoing, entry.entry_id)
+            if parts:
+                pipe.hdel(k.sent, *(f"{entry.entry_id}.{number}" for number in range(parts)))
+            await pipe.execute()
+
+
+def _read(entry_id: Any, fields: Any) -> Entry:
+    named = {read_text(key): read_text(value) for key, value in fields.items()}
+    try:
+        reply_to = tuple(str(key) for key in json.loads(named.get("reply_to") or "[]"))
+    except (ValueError, TypeError):
+        reply_to = ()
+    return Entry(
+        entry_id=read_text(entry_id),
+        kind=named.get("kind", "answer"),
+        chat=named.get("chat", ""),
+        outcome=named.get("outcome", ""),
+        text=named.get("text", ""),
+        reply_to=reply_to,
+        said_at=float(named.get("at") or 0),
+    )

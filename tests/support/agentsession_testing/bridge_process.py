@@ -1,0 +1,102 @@
+"""The bridge as a process of its own, between the Telegram stand-in, Valkey and an API server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import yaml
+
+from agentsession_testing.serving import free_port, plain_client, until
+from agentsession_testing.telegram import TOKEN
+
+NAMESPACE = "agents"
+
+
+@dataclass
+class BridgeProcess:
+    """Starts, kills and starts again. `folder` holds its files and its log."""
+
+    folder: Path
+    telegram_url: str
+    redis_url: str
+    kubeconfig: Path
+    port: int = field(default_factory=free_port)
+    process: asyncio.subprocess.Process | None = None
+
+    def allow(self, *users: int, groups: tuple[int, ...] = ()) -> None:
+        """Write the list of those who are let in."""
+        listed = {"allowedUsers": list(users), "allowedGroups": list(groups)}
+        self._access.write_text(yaml.safe_dump(listed), encoding="utf-8")
+
+    async def start(self) -> None:
+        """Start it and wait until it is ready."""
+        await self.launch()
+        await until(self.ready, "the bridge is ready", 60)
+
+    async def launch(self) -> None:
+        """Start it."""
+        config = self.folder / "config.yaml"
+        settings = {
+            "sessionNamespaces": [NAMESPACE],
+            "redis": {"url": self.redis_url},
+            "bridge": {"port": self.port, "telegram": {"apiURL": self.telegram_url}},
+        }
+        config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        secrets = self.folder / "secrets"
+        secrets.mkdir(exist_ok=True)
+        (secrets / "telegram-token").write_text(TOKEN, encoding="utf-8")
+        environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        environment["KUBECONFIG"] = str(self.kubeconfig)
+        with self.log_file.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "agentsession_bridge", "--host", "127.0.0.1"),
+                *(
+                    "--config",
+                    str(config),
+                    "--secrets",
+                    str(secrets),
+                    "--access",
+                    str(self._access),
+                ),
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
+
+    async def ready(self) -> bool:
+        """Whether it says that it is ready; fails with its last words when it has ended."""
+        if self.process is not None and self.process.returncode is not None:
+            raise AssertionError(self.log()[-2000:])
+        try:
+            async with plain_client(base_url=f"http://127.0.0.1:{self.port}") as client:
+                return (await client.get("/readyz")).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    async def kill(self, number: signal.Signals = signal.SIGKILL) -> int:
+        """End it and return its exit code."""
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        code = await asyncio.wait_for(self.process.wait(), 20)
+        self.process = None
+        return code
+
+    def log(self) -> str:
+        """All it has printed."""
+        return self.log_file.read_text(encoding="utf-8")
+
+    @property
+    def log_file(self) -> Path:
+        return self.folder / "bridge.log"
+
+    @property
+    def _access(self) -> Path:
+        return self.folder / "access.yaml"
