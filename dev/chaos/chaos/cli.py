@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import tempfile
 import time
@@ -41,6 +42,8 @@ def main(
     known = tuple(Fault(kind) for kind in kinds.split(",")) if kinds else tuple(Fault)
     console = Console()
     console.print(f"seed {chosen}: {faults} faults in {minutes:g} minutes, {sessions} sessions")
+    # The proxy's cut watches are meant: its server would print each as an error.
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     wish = Wish(chosen, minutes, sessions, faults, known, operators)
     report = asyncio.run(run_chaos(wish, folder / "run", localkube or _program()))

@@ -13,6 +13,7 @@ from chaos.ground import Ground
 LOOK_SECONDS: Final = 0.5
 KINDS: Final = (naming.SESSION_PLURAL, "jobs", "pods", "persistentvolumeclaims")
 INDEXES: Final = (keys.SESSIONS_MAILBOXES, keys.SESSIONS_BACKLOG)
+TIMES: Final = (keys.SESSIONS_ACTIVITY, keys.SESSIONS_UNDELIVERED)
 
 
 async def delete_sessions(ground: Ground) -> None:
@@ -47,5 +48,6 @@ async def find_leftovers(ground: Ground) -> list[str]:
             left.append(f"key {name}")
     for index in INDEXES:
         left += [f"{index}: {read_text(m)}" for m in await ground.redis.smembers(index)]
-    activity = await ground.redis.zrange(keys.SESSIONS_ACTIVITY, 0, -1)
-    return left + [f"{keys.SESSIONS_ACTIVITY}: {read_text(member)}" for member in activity]
+    for index in TIMES:
+        left += [f"{index}: {read_text(m)}" for m in await ground.redis.zrange(index, 0, -1)]
+    return left

@@ -31,12 +31,16 @@ class Watching:
         self.longest_run_number: dict[str, int] = {}
 
     async def read_answers(self, persons: list[Person]) -> None:
-        """Follows every outgoing stream until cancelled; nothing is removed from them."""
+        """Follows every outgoing stream until cancelled; what was taken is removed, as delivered."""
+        taken: list[tuple[str, str]] = []
         after: dict[Any, Any] = {
             MailboxKeys(p.name).outgoing: "0-0" for p in persons if not p.by_prompt
         }
         while True:
             try:
+                while taken:
+                    await self._ground.redis.xdel(*taken[0])
+                    del taken[0]
                 answer = await self._ground.redis.xread(after, count=500, block=1000)
             except (RedisError, OSError):
                 await asyncio.sleep(RETRY_SECONDS)
@@ -47,6 +51,7 @@ class Watching:
                     after[name] = read_text(entry_id)
                     entry = {read_text(k): read_text(v) for k, v in fields.items()}
                     self._take(name.split(":")[1], after[name], entry)
+                    taken.append((name, after[name]))
 
     def _take(self, mailbox: str, entry_id: str, entry: dict[str, str]) -> None:
         reply_to = tuple(json.loads(entry.get("reply_to") or "[]"))
