@@ -35,6 +35,8 @@ def full(admission: Admission) -> str:
     """To a person whose message does not fit any more."""
     if admission is Admission.TOO_MANY:
         return "Too many of your messages wait already. Send this one again when some are answered."
+    if admission is Admission.UNDELIVERED:
+        return "Too many answers for you could not be delivered yet. Send this one again later."
     return (
         "Your waiting messages are too large together. Send this one again when some are answered."
     )

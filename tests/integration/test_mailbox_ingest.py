@@ -22,7 +22,12 @@ from agentsession_core.mailbox.contract import (
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.letters import GivenUp
 from agentsession_core.mailbox.life import EndAnswer
-from agentsession_core.mailbox.messages import INCOMING_BYTES, INCOMING_MESSAGES, SEEN_SECONDS
+from agentsession_core.mailbox.messages import (
+    INCOMING_BYTES,
+    INCOMING_MESSAGES,
+    OUTGOING_BYTES,
+    SEEN_SECONDS,
+)
 from agentsession_core.mailbox.model import (
     Admission,
     CancelAnswer,
@@ -141,6 +146,19 @@ class TestIngest:
         await turn(store_either)
         await store_either.commit_result(BOX, run=RUN, turn="t1", result=OK)
         assert await store_either.ingest(BOX, message("m3", half + half)) == NEW
+
+    async def test_refused_while_8_mib_of_answers_wait(
+        self, store_either: MailboxStore, redis_either: Redis
+    ) -> None:
+        for _ in range(9):
+            await redis_either.xadd(K.outgoing, {"text": "x" * (OUTGOING_BYTES // 8)})
+        answer = await store_either.ingest(BOX, message())
+        assert answer.admission is Admission.UNDELIVERED
+        # A terminal's answers do not go there.
+        assert await store_either.ingest(BOX, message(source=Source.TERMINAL)) == NEW
+        assert answer.admission.is_refusal
+        await redis_either.xtrim(K.outgoing, maxlen=4, approximate=False)
+        assert await store_either.ingest(BOX, message()) == NEW
 
 
 class TestConversations:

@@ -19,6 +19,8 @@ from agentsession_core.mailbox.scripted import Scripted
 
 INCOMING_MESSAGES: Final = 100
 INCOMING_BYTES: Final = 1024 * 1024
+# Answers that nobody fetches: beyond it nothing new is taken from chats, so that Redis does not fill.
+OUTGOING_BYTES: Final = 8 * 1024 * 1024
 SEEN_SECONDS: Final = 48 * 3600
 # Ids of notices that were given: far more than a mailbox has within the time that one may come again.
 NOTICES_KEPT: Final = 1000
@@ -39,7 +41,7 @@ class Messages(Scripted):
         k = MailboxKeys(mailbox)
         answer = await self._run(
             "ingest",
-            [k.incoming, k.state, k.seen(message.source, message.id)],
+            [k.incoming, k.state, k.seen(message.source, message.id), k.outgoing],
             [
                 mailbox,
                 message.source,
@@ -51,6 +53,7 @@ class Messages(Scripted):
                 INCOMING_MESSAGES,
                 INCOMING_BYTES,
                 SEEN_SECONDS,
+                OUTGOING_BYTES,
             ],
         )
         return IngestAnswer(Admission(answer[0]), int(answer[1]), answer[2] == "1")

@@ -202,17 +202,21 @@ class PromptAdmission(StrEnum):
 
 
 class Admission(StrEnum):
-    """What became of a person's message: beyond a limit (100 messages, 1 MiB) it was not taken."""
+    """What became of a person's message: beyond a limit it was not taken.
+
+    TOO_MANY, TOO_LARGE: 100 messages or 1 MiB wait; UNDELIVERED: 8 MiB of answers wait to be fetched.
+    """
 
     NEW = "new"
     KNOWN = "known"
     TOO_MANY = "too_many"
     TOO_LARGE = "too_large"
+    UNDELIVERED = "undelivered"
 
     @property
     def is_refusal(self) -> bool:
         """Whether the message is not in the mailbox: its sender has to be told so."""
-        return self in (Admission.TOO_MANY, Admission.TOO_LARGE)
+        return self not in (Admission.NEW, Admission.KNOWN)
 
 
 @dataclass(frozen=True)

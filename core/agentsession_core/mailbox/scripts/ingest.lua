@@ -1,6 +1,7 @@
 -- A person's message comes in, once per source and id. The source's own acknowledgement comes after it.
--- KEYS: incoming mailbox seen
+-- KEYS: incoming mailbox seen outgoing
 -- ARGV: mailbox source id chat text files new_conversation max_messages max_bytes seen_seconds
+--       max_outgoing
 local incoming, state = KEYS[1], KEYS[2]
 local seen = redis.call('GET', KEYS[3])
 if seen then
@@ -14,6 +15,9 @@ local is_empty = ARGV[7] == '1' and ARGV[5] == '' and ARGV[6] == '[]'
 if not is_empty then
   if redis.call('XLEN', incoming) >= tonumber(ARGV[8]) then return {'too_many', conversation, '0'} end
   if bytes > tonumber(ARGV[9]) then return {'too_large', conversation, '0'} end
+  -- Only the size as Redis estimates it: whoever delivers deletes by hand, so nothing could be counted.
+  local delivered = ARGV[2] == 'terminal' or (redis.call('MEMORY', 'USAGE', KEYS[4]) or 0) <= tonumber(ARGV[11])
+  if not delivered then return {'undelivered', conversation, '0'} end
 end
 local now = redis.call('TIME')
 local at = now[1] .. '.' .. string.format('%06d', now[2])
