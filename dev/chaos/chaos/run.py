@@ -88,7 +88,7 @@ class _Run:
         try:
             async with asyncio.TaskGroup() as group:
                 traffic = Traffic(self._ground, self._ledger, wish.seed, self._clock)
-                group.create_task(traffic.run(persons, seconds))
+                group.create_task(self._write(traffic, persons, seconds))
                 for planned in schedule:
                     group.create_task(self._at(planned))
             if self._sabotage is not None:
@@ -106,6 +106,10 @@ class _Run:
         for eye in ended:
             eye.result()
         return self._report()
+
+    async def _write(self, traffic: Traffic, persons: list[Person], until: float) -> None:
+        await traffic.run(persons, until)
+        self._faults.over = True
 
     async def _at(self, planned: Planned) -> None:
         await asyncio.sleep(max(0.0, planned.at - self._clock()))
