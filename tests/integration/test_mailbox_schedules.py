@@ -18,7 +18,7 @@ from agentsession_testing.mailbox_machine import MailboxMachine
 from agentsession_testing.valkey import Valkey
 
 USUALLY = 100
-STEPS = 40
+STEPS = 25
 
 
 @pytest.fixture
