@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -56,7 +57,7 @@ class Stored:
 
 
 class Etcd:
-    """A control plane's etcd, read through its JSON gateway."""
+    """A control plane's etcd, through its JSON gateway."""
 
     def __init__(self, settings: ClusterSettings) -> None:
         pki = settings.paths.pki
@@ -80,25 +81,42 @@ class Etcd:
             if not page.get("more"):
                 return found
 
-    def _range(self, begin: bytes, end: bytes) -> Mapping[str, list[dict[str, str]]]:
-        body = {
-            "key": base64.b64encode(begin).decode(),
-            "range_end": base64.b64encode(end).decode(),
-            "limit": PAGE,
-        }
+    def get(self, key: bytes) -> bytes:
+        """One value. Raises OSError."""
+        found = self._call("range", {"key": _encoded(key)}).get("kvs")
+        if not found:
+            raise OSError(f"etcd has no {key!r}")
+        return base64.b64decode(found[0]["value"])
+
+    def put(self, items: Iterable[tuple[bytes, bytes]]) -> None:
+        """Writes keys and values in one transaction. Raises OSError."""
+        puts = [
+            {"requestPut": {"key": _encoded(key), "value": _encoded(value)}} for key, value in items
+        ]
+        self._call("txn", {"success": puts})
+
+    def _range(self, begin: bytes, end: bytes) -> Mapping[str, Any]:
+        body = {"key": _encoded(begin), "range_end": _encoded(end), "limit": PAGE}
+        return self._call("range", body)
+
+    def _call(self, what: str, body: Mapping[str, Any]) -> dict[str, Any]:
         connection = http.client.HTTPSConnection(
             "127.0.0.1", self._port, context=self._context, timeout=ETCD_SECONDS
         )
         try:
-            connection.request("POST", "/v3/kv/range", json.dumps(body))
+            connection.request("POST", f"/v3/kv/{what}", json.dumps(body))
             answer = connection.getresponse()
             text = answer.read()
             if answer.status != http.client.OK:
                 raise OSError(f"etcd answered {answer.status}: {text[:200]!r}")
         finally:
             connection.close()
-        page: dict[str, list[dict[str, str]]] = json.loads(text)
-        return page
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+
+def _encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 def _kind(key: str) -> str:

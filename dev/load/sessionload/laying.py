@@ -1,17 +1,19 @@
-"""Sessions at rest by the thousand: copies of one that has lived, in the API server and in Redis.
+"""Sessions at rest by the thousand: copies of one that has lived, put into etcd and Redis.
 
-A whole life costs a control plane half a second of processor; what a life leaves behind can be laid down
-in a twentieth of that. The operator does not run meanwhile. When it starts it finds what a restore would
-show it, and has nothing to write: `measure_restart` counts that.
+A whole life costs a control plane half a second of processor. What it leaves behind is a session, a
+claim, a volume and a mailbox: they are copied as they are stored, as a restored backup of etcd and Redis
+would bring them. The operator does not run meanwhile. When it starts it has nothing to write about them,
+and `measure_restart` counts that.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Iterable
+import uuid
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from redis.asyncio import Redis
 
@@ -19,119 +21,120 @@ from agentsession_core import naming
 from agentsession_core.mailbox import keys
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.parse import read_text
-from sessionload.api import Api, Body, core_path, sessions_path
+from sessionload.api import Api, core_path, sessions_path
+from sessionload.cost import REGISTRY, Etcd
 
-AT_ONCE = 16
-HASH = b"hash"
-VOLUMES = "/api/v1/persistentvolumes"
-# Of a read object: what the API server gives each object anew.
-_OWN = frozenset({"uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"})
+# Three objects each; etcd takes 128 puts in one transaction.
+AT_ONCE: Final = 40
+HASH: Final = b"hash"
+VOLUMES: Final = "/api/v1/persistentvolumes"
 
 
 @dataclass(frozen=True)
 class Model:
-    """The session that is copied, as it is stored."""
+    """The session that is copied; `stored` is etcd's keys and values of it, its claim and volume.
+
+    Stored objects are partly binary, with lengths in them: whatever stands for a name is as long.
+    """
 
     name: str
-    uid: str
-    session: Body
-    claim: Body
-    volume: Body
+    uids: tuple[str, ...]
+    stored: dict[bytes, bytes]
     hashes: dict[str, dict[str, str]]
     dumps: dict[str, bytes]
     activity: float | None
 
+    def copy_of(self, number: int) -> str:
+        """The name of a copy, as long as the model's."""
+        return f"laid-{number:0{len(self.name) - len('laid-')}d}"
 
-async def read_model(api: Api, redis: Redis, namespace: str, name: str) -> Model:
-    """Reads a session at rest. Raises ApiError."""
+
+async def read_model(api: Api, redis: Redis, etcd: Etcd, namespace: str, name: str) -> Model:
+    """Reads a session at rest. Raises ApiError, OSError."""
     session = await api.get(sessions_path(namespace, name))
     claim_name = naming.volume_claim_name(name)
     claim = await api.get(core_path(namespace, "persistentvolumeclaims", claim_name))
     volume = await api.get(f"{VOLUMES}/{claim['spec']['volumeName']}")
+    places = (
+        f"{naming.GROUP}/{naming.SESSION_PLURAL}/{namespace}/{name}",
+        f"persistentvolumeclaims/{namespace}/{claim_name}",
+        f"persistentvolumes/{volume['metadata']['name']}",
+    )
+    stored = {}
+    for place in places:
+        key = f"{REGISTRY}{place}".encode()
+        stored[key] = await asyncio.to_thread(etcd.get, key)
     hashes: dict[str, dict[str, str]] = {}
     dumps: dict[str, bytes] = {}
-    async for key in _keys(redis, name):
-        part = key.removeprefix(_prefix(name))
-        if await redis.type(key) == HASH:
-            fields = await redis.hgetall(key)
+    async for redis_key in _keys(redis, name):
+        part = redis_key.removeprefix(_prefix(name))
+        if await redis.type(redis_key) == HASH:
+            fields = await redis.hgetall(redis_key)
             hashes[part] = {read_text(k): read_text(v) for k, v in fields.items()}
         else:
             # Streams with their groups; nothing in them names the session.
-            dumps[part] = await redis.dump(key) or b""
-    activity = await redis.zscore(keys.SESSIONS_ACTIVITY, name)
-    return Model(name, session["metadata"]["uid"], session, claim, volume, hashes, dumps, activity)
+            dumps[part] = await redis.dump(redis_key) or b""
+    return Model(
+        name=name,
+        uids=tuple(body["metadata"]["uid"] for body in (session, claim, volume)),
+        stored=stored,
+        hashes=hashes,
+        dumps=dumps,
+        activity=await redis.zscore(keys.SESSIONS_ACTIVITY, name),
+    )
 
 
-class Layer:
-    """Lays copies of a model."""
+async def lay(redis: Redis, etcd: Etcd, model: Model, numbers: range) -> list[str]:
+    """Lays copies with these numbers; answers their names. Raises OSError, redis.RedisError."""
+    pending, laid = iter(numbers), list[str]()
+    while some := list(islice(pending, AT_ONCE)):
+        copies = [_Copy(model, number) for number in some]
+        # Mailboxes first: a session is never there without one.
+        await _lay_mailboxes(redis, copies)
+        objects = [item for copy in copies for item in copy.objects()]
+        await asyncio.to_thread(etcd.put, objects)
+        laid += [copy.name for copy in copies]
+    return laid
 
-    def __init__(self, api: Api, redis: Redis, namespace: str, model: Model) -> None:
-        self._api = api
-        self._redis = redis
-        self._namespace = namespace
-        self._model = model
 
-    async def lay(self, names: Iterable[str]) -> None:
-        """Lays a copy for every name, some at once. Raises ApiError, redis.RedisError."""
-        pending = iter(names)
+class _Copy:
+    """One copy, with names and uids of its own."""
 
-        async def work() -> None:
-            for name in pending:
-                await self._lay(name)
+    def __init__(self, model: Model, number: int) -> None:
+        self.model = model
+        self.name = model.copy_of(number)
+        self._own = {model.name: self.name, **{uid: str(uuid.uuid4()) for uid in model.uids}}
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(AT_ONCE):
-                group.create_task(work())
+    def objects(self) -> list[tuple[bytes, bytes]]:
+        """Keys and values for etcd."""
+        stored = self.model.stored.items()
+        return [(self._renamed(key), self._renamed(value)) for key, value in stored]
 
-    async def _lay(self, name: str) -> None:
-        path = sessions_path(self._namespace)
-        made = await self._api.post(path, self._copy(self._model.session, name, ""))
-        uid = made["metadata"]["uid"]
-        # Redis first: once the status is there the session counts as one that has lived.
-        await self._lay_mailbox(name, uid)
-        await self._lay_volume(name, uid)
-        status = self._copy(self._model.session, name, uid)["status"]
-        await self._api.patch(f"{path}/{name}/status", {"status": status})
+    def fields(self, part: str) -> dict[Any, Any]:
+        """One hash of the mailbox."""
+        return {
+            key: self._renamed(value.encode()).decode()
+            for key, value in self.model.hashes[part].items()
+        }
 
-    async def _lay_volume(self, name: str, uid: str) -> None:
-        """A claim and its volume, bound to each other already: nobody has anything to do."""
-        claims = core_path(self._namespace, "persistentvolumeclaims")
-        claim = self._copy(self._model.claim, name, uid)
-        volume = self._copy(self._model.volume, name, uid)
-        volume["metadata"]["name"] = claim["spec"]["volumeName"] = f"laid-{uid}"
-        made = await self._api.post(claims, claim)
-        volume["spec"]["claimRef"]["uid"] = made["metadata"]["uid"]
-        volume["spec"]["claimRef"].pop("resourceVersion", None)
-        await self._api.post(VOLUMES, volume)
-        await self._api.patch(
-            f"{VOLUMES}/{volume['metadata']['name']}/status", {"status": volume["status"]}
-        )
-        await self._api.patch(
-            f"{claims}/{claim['metadata']['name']}/status", {"status": claim["status"]}
-        )
+    def _renamed(self, text: bytes) -> bytes:
+        for theirs, own in self._own.items():
+            text = text.replace(theirs.encode(), own.encode())
+        return text
 
-    async def _lay_mailbox(self, name: str, uid: str) -> None:
-        old, new = self._model, _prefix(name)
-        async with self._redis.pipeline(transaction=True) as pipe:
-            for part, fields in old.hashes.items():
-                pipe.hset(new + part, mapping=self._fields(fields, name, uid))
-            for part, dump in old.dumps.items():
-                pipe.restore(new + part, 0, dump, replace=True)
-            pipe.sadd(keys.SESSIONS_MAILBOXES, name)
-            if old.activity is not None:
-                pipe.zadd(keys.SESSIONS_ACTIVITY, {name: old.activity})
-            await pipe.execute()
 
-    def _fields(self, fields: dict[str, str], name: str, uid: str) -> dict[Any, Any]:
-        return {key: self._renamed(value, name, uid) for key, value in fields.items()}
-
-    def _copy(self, body: Body, name: str, uid: str) -> Body:
-        copy: Body = json.loads(self._renamed(json.dumps(body), name, uid))
-        copy["metadata"] = {k: v for k, v in copy["metadata"].items() if k not in _OWN}
-        return copy
-
-    def _renamed(self, text: str, name: str, uid: str) -> str:
-        return text.replace(self._model.uid, uid or "none").replace(self._model.name, name)
+async def _lay_mailboxes(redis: Redis, copies: Sequence[_Copy]) -> None:
+    async with redis.pipeline(transaction=True) as pipe:
+        for copy in copies:
+            prefix, model = _prefix(copy.name), copy.model
+            for part in model.hashes:
+                pipe.hset(prefix + part, mapping=copy.fields(part))
+            for part, dump in model.dumps.items():
+                pipe.restore(prefix + part, 0, dump, replace=True)
+            pipe.sadd(keys.SESSIONS_MAILBOXES, copy.name)
+            if model.activity is not None:
+                pipe.zadd(keys.SESSIONS_ACTIVITY, {copy.name: model.activity})
+        await pipe.execute()
 
 
 def _prefix(name: str) -> str:

@@ -18,7 +18,7 @@ from sessionload.api import ApiError
 from sessionload.generator import Sample, closed_loop
 from sessionload.ground import SESSIONS, Ground, build_programs, opened
 from sessionload.idle import Minute, idle_section, measure_minute
-from sessionload.laying import Layer, read_model
+from sessionload.laying import lay, read_model
 from sessionload.lives import measure_lives
 from sessionload.machine import Machine, describe_machine
 from sessionload.restart import measure_restart
@@ -122,15 +122,15 @@ class ScaleRun:
             self.unmeasured.append(f"{len(failed)} lives failed, the first: {failed[0].error}")
 
     async def _rest(self, here: Scene, upto: int, restarts: list[Section]) -> None:
-        async def lay() -> None:
-            names = [f"laid-{number}" for number in range(len(here.names), upto)]
-            if names:
-                model = await read_model(here.api, here.redis, SESSIONS, here.names[0])
-                await Layer(here.api, here.redis, SESSIONS, model).lay(names)
-                here.names += names
+        async def fill() -> None:
+            missing = range(len(here.names), upto)
+            if missing:
+                parts = (here.redis, here.etcd)
+                model = await read_model(here.api, *parts, SESSIONS, here.names[0])
+                here.names += await lay(*parts, model, missing)
 
         async def restart() -> None:
-            restarts.append(await measure_restart(here, upto, lay))
+            restarts.append(await measure_restart(here, upto, fill))
 
         async def watch() -> None:
             self._minutes.append(await measure_minute(here, upto, self._size.idle_seconds))
