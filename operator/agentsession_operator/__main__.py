@@ -36,6 +36,7 @@ from agentsession_operator.ground import Ground
 from agentsession_operator.handlers import Handlers
 from agentsession_operator.health import serve_health
 from agentsession_operator.metrics import Metrics
+from agentsession_operator.opening import Opening
 from agentsession_operator.queue_board import QueueBoard
 from agentsession_operator.recovery import Recovery
 from agentsession_operator.service import Service
@@ -103,6 +104,7 @@ async def serve(settings: Settings, secrets: SecretFiles) -> None:
             queue,
             sweep,
             comparison,
+            Opening(cache, queue, store, time.time),
             epoch,
             metrics,
             admission,

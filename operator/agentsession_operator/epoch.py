@@ -58,18 +58,20 @@ class Epoch:
         if await self._store.epoch() is None:
             self.report()
 
-    async def begin(self) -> None:
-        """Returns once Redis is there and known."""
+    async def begin(self) -> bool:
+        """Returns once Redis is there and known: whether it had to be rebuilt for that."""
+        rebuilt = False
         while True:
             try:
                 if await self._store.epoch() is None:
                     await self._rebuild()
+                    rebuilt = True
             except (RedisError, OSError) as error:
                 log.warning("waiting for redis", error=str(error), retry_seconds=RETRY_SECONDS)
                 self._on_error(error)
                 await asyncio.sleep(RETRY_SECONDS)
             else:
-                return
+                return rebuilt
 
     async def guard(self, on_rebuilt: Callable[[], None]) -> None:
         """Rebuilds whenever the mark is reported missing, until cancelled."""
@@ -80,18 +82,19 @@ class Epoch:
             on_rebuilt()
 
     async def _rebuild(self) -> None:
-        sessions = [
-            (key, session)
-            for key, session in self._cache.sessions().items()
-            if session.metadata.deletion_timestamp is None
-            and self._cache.mailbox_holder(session.mailbox) == key
+        holders = [
+            key
+            for key, session in self._cache.index().items()
+            if self._cache.mailbox_holder(session.mailbox) == key
         ]
-        for start in range(0, len(sessions), AT_ONCE):
+        for start in range(0, len(holders), AT_ONCE):
             async with asyncio.TaskGroup() as group:
-                for key, session in sessions[start : start + AT_ONCE]:
-                    group.create_task(self._settle(key, session))
+                for key in holders[start : start + AT_ONCE]:
+                    session = self._cache.session(key)
+                    if session is not None and session.metadata.deletion_timestamp is None:
+                        group.create_task(self._settle(key, session))
         await self._store.begin_epoch(self._new_id())
-        log.warning("redis had no state", sessions=len(sessions))
+        log.warning("redis had no state", sessions=len(holders))
 
     async def _settle(self, key: Key, session: AgentSession) -> None:
         state = await self._store.state(session.mailbox)

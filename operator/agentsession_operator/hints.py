@@ -11,6 +11,7 @@ from redis import RedisError
 from agentsession_core.mailbox.connect import BLOCK_SECONDS
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_operator.cache import Cache
+from agentsession_operator.opening import Opening
 from agentsession_operator.workqueue import WorkQueue
 
 log = structlog.get_logger(__name__)
@@ -18,7 +19,11 @@ RECONNECT_SECONDS = 1.0
 
 
 async def follow_hints(
-    store: MailboxStore, cache: Cache, queue: WorkQueue, on_error: Callable[[Exception], None]
+    store: MailboxStore,
+    cache: Cache,
+    queue: WorkQueue,
+    opening: Opening,
+    on_error: Callable[[Exception], None],
 ) -> None:
     """Enqueues the sessions whose mailbox changed, until cancelled.
 
@@ -27,9 +32,9 @@ async def follow_hints(
     while True:
         try:
             async for hint in store.hints(BLOCK_SECONDS):
-                mailbox = hint.mailbox
-                keys = cache.sessions_of_mailbox(mailbox) if mailbox else tuple(cache.index())
-                for key in keys:
+                if not hint.mailbox:
+                    await opening.look_at_all()
+                for key in cache.sessions_of_mailbox(hint.mailbox):
                     queue.add(key)
         except RedisError as error:
             log.warning("lost redis", error=str(error), retry_seconds=RECONNECT_SECONDS)

@@ -23,7 +23,11 @@ _LEFT_OUT: Final = "managedFields"
 
 @dataclass(frozen=True, slots=True)
 class PackedSession:
-    """A session. `created` is in seconds since the epoch, `template` the name of its template."""
+    """A session. Times in seconds since the epoch; `template` is its template's name.
+
+    `at_rest`: by its own status it is suspended, and nobody has changed it since. `expires`: when it
+    then ends.
+    """
 
     uid: str
     version: str
@@ -32,6 +36,8 @@ class PackedSession:
     created: float
     template: str
     phase: Phase | None
+    at_rest: bool
+    expires: float | None
     data: bytes
 
     def unpack(self) -> AgentSession:
@@ -41,7 +47,7 @@ class PackedSession:
 
 def pack(session: AgentSession, body: Body | None = None) -> PackedSession:
     """Packs a session; `body` is what it was read from, where that is at hand."""
-    metadata, reference = session.metadata, session.spec.template_ref
+    metadata, reference, status = session.metadata, session.spec.template_ref, session.status
     content = dict(body) if body is not None else session.to_api()
     content["metadata"] = {k: v for k, v in content["metadata"].items() if k != _LEFT_OUT}
     text = json.dumps(content, separators=(",", ":"), default=str)
@@ -52,7 +58,11 @@ def pack(session: AgentSession, body: Body | None = None) -> PackedSession:
         user=session.spec.user.id,
         created=metadata.creation_timestamp.timestamp() if metadata.creation_timestamp else 0.0,
         template=reference.name if reference else naming.DEFAULT_TEMPLATE,
-        phase=session.status.phase,
+        phase=status.phase,
+        at_rest=status.phase is Phase.SUSPENDED
+        and status.observed_generation == metadata.generation
+        and metadata.deletion_timestamp is None,
+        expires=status.expiration_time.timestamp() if status.expiration_time else None,
         data=zlib.compress(text.encode(), _FASTEST),
     )
 

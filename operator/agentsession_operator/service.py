@@ -18,6 +18,7 @@ from agentsession_operator.epoch import Epoch
 from agentsession_operator.ground import Ground
 from agentsession_operator.hints import follow_hints
 from agentsession_operator.metrics import Metrics
+from agentsession_operator.opening import Opening
 from agentsession_operator.queue_board import QueueBoard
 from agentsession_operator.sweep import Sweep
 from agentsession_operator.workqueue import WorkQueue
@@ -38,6 +39,7 @@ class Service:
         queue: WorkQueue,
         sweep: Sweep,
         comparison: Comparison,
+        opening: Opening,
         epoch: Epoch,
         metrics: Metrics,
         admission: Admission,
@@ -50,6 +52,7 @@ class Service:
         self._queue = queue
         self._sweep = sweep
         self._comparison = comparison
+        self._opening = opening
         self._epoch = epoch
         self._metrics = metrics
         self._admission = admission
@@ -60,9 +63,12 @@ class Service:
         await synced.wait()
         # The cache has to be whole before the first decision: a child not yet seen looks like none.
         await self._ground.begin(self._comparison.run)
-        await self._epoch.begin()
+        rebuilt = await self._epoch.begin()
         # Nobody is given a place before it is known who has one and who waited for one.
         await self._until_redis_answers(self._board.open)
+        if not rebuilt:
+            # After a loss nobody's status is right any more, and nobody is known to be at rest.
+            await self._until_redis_answers(self._opening.begin)
         log.info("ready", sessions=len(self._cache.index()))
         settings, failed = self._settings, self._metrics.count_error
         async with asyncio.TaskGroup() as group:
@@ -73,7 +79,9 @@ class Service:
             group.create_task(self._admission.run())
             group.create_task(self._board.run(failed))
             group.create_task(self._epoch.guard(self._look_at_all))
-            group.create_task(follow_hints(self._store, self._cache, self._queue, failed))
+            group.create_task(
+                follow_hints(self._store, self._cache, self._queue, self._opening, failed)
+            )
             group.create_task(
                 self._sweep.every(settings.sweep_seconds, self._sweep.backlog, failed)
             )
@@ -83,7 +91,7 @@ class Service:
             )
 
     async def _tell_reconciled(self) -> None:
-        """Says when every session has been looked at once: until then nobody knows what is late."""
+        """Says when all that may have something to do has been looked at once."""
         await self._queue.idle()
         log.info("reconciled", sessions=len(self._cache.index()))
 
@@ -99,5 +107,5 @@ class Service:
                 return
 
     def _look_at_all(self) -> None:
-        for key in self._cache.sessions():
+        for key in tuple(self._cache.index()):
             self._queue.add(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
@@ -77,6 +77,19 @@ class WorkQueue:
         self._deadlines[key] = when
         heapq.heappush(self._heap, (when, str(key), key))
         self._sooner.set()
+
+    def postpone(self, appointments: Mapping[Key, float]) -> None:
+        """Has the keys looked at then; those that wait for a worker step out of the row."""
+        for _ in range(self._ready.qsize()):
+            key = self._ready.get_nowait()
+            if key in appointments:
+                self._queued.discard(key)
+            else:
+                self._ready.put_nowait(key)
+        for key, when in appointments.items():
+            self.add_at(key, when)
+        if not self._active and not self._queued:
+            self._idle.set()
 
     async def idle(self) -> None:
         """Waits until every key that was added has been worked on."""

@@ -68,35 +68,42 @@ def run_scale(clone: Path, folder: Path, size: Size, reporter: Reporter) -> list
     programs = build_programs(clone, reporter)
     with opened(clone, folder, programs, THINK_SECONDS, reporter) as ground:
         machine = describe_machine(clone, ground.redis_version())
-        run = ScaleRun(size, reporter)
+
+        def keep() -> None:
+            _write(folder.parent, machine.after(os.getloadavg()[0]), size, run)
+
+        run = ScaleRun(size, reporter, keep)
         asyncio.run(run.run(ground, folder / "load.jsonl"))
         machine = machine.after(os.getloadavg()[0])
-    _write(folder.parent, machine, size, run)
     show(make_console(), machine.sentence(), run.sections, run.unmeasured)
     return run.unmeasured
 
 
 class ScaleRun:
-    """One run of all measurements."""
+    """One run of all measurements; `keep` is called after each, so that none is lost."""
 
-    def __init__(self, size: Size, reporter: Reporter) -> None:
+    def __init__(self, size: Size, reporter: Reporter, keep: Callable[[], None]) -> None:
         self._size = size
         self._reporter = reporter
+        self._keep = keep
         self._minutes: list[Minute] = []
-        self.sections: list[Section] = []
+        self._restarts: list[Section] = []
+        self._moves: list[Section] = []
         self.unmeasured: list[str] = []
+
+    @property
+    def sections(self) -> list[Section]:
+        """What has been measured until now."""
+        idle = [idle_section(self._minutes)] if self._minutes else []
+        return [*idle, *self._restarts, *self._moves]
 
     async def run(self, ground: Ground, journal: Path) -> None:
         """Everything, one after the other: first what is idle, then what moves."""
         size = self._size
         async with scene(ground, journal, size.seed) as here:
             await self._live(here)
-            restarts: list[Section] = []
             for upto in sorted({size.lives, *(round(size.sessions * share) for share in SHARES)}):
-                await self._rest(here, upto, restarts)
-            if self._minutes:
-                self.sections.append(idle_section(self._minutes))
-            self.sections += restarts
+                await self._rest(here, upto)
             await self._move(here)
 
     async def _live(self, here: Scene) -> None:
@@ -121,7 +128,7 @@ class ScaleRun:
         if failed:
             self.unmeasured.append(f"{len(failed)} lives failed, the first: {failed[0].error}")
 
-    async def _rest(self, here: Scene, upto: int, restarts: list[Section]) -> None:
+    async def _rest(self, here: Scene, upto: int) -> None:
         async def fill() -> None:
             missing = range(len(here.names), upto)
             if missing:
@@ -130,7 +137,7 @@ class ScaleRun:
                 here.names += await lay(*parts, model, missing)
 
         async def restart() -> None:
-            restarts.append(await measure_restart(here, upto, fill))
+            self._restarts.append(await measure_restart(here, upto, fill))
 
         async def watch() -> None:
             self._minutes.append(await measure_minute(here, upto, self._size.idle_seconds))
@@ -142,19 +149,19 @@ class ScaleRun:
         size = self._size
         for title, measure in (
             ("writes in a life", lambda: measure_lives(here, size.of(WRITTEN_LIVES))),
-            ("prompts for live runs", lambda: measure_warm(here, size.of(WARM))),
-            ("a burst", lambda: measure_burst(here, size.of(BURST))),
-            ("new sessions at growing rates", lambda: measure_rates(here, size.step_seconds)),
             (
                 "sleeping sessions woken",
                 lambda: measure_wakes(here, size.of(WAKES), size.wake_seconds),
             ),
+            ("prompts for live runs", lambda: measure_warm(here, size.of(WARM))),
+            ("new sessions at growing rates", lambda: measure_rates(here, size.step_seconds)),
+            ("a burst", lambda: measure_burst(here, size.of(BURST))),
         ):
             await self._measure(title, measure)
 
     async def _measure(self, title: str, measure: Callable[[], Awaitable[Section]]) -> None:
         async def add() -> None:
-            self.sections.append(await measure())
+            self._moves.append(await measure())
 
         await self._do(title, add)
 
@@ -166,6 +173,7 @@ class ScaleRun:
             # One measurement that fails takes the others' figures with it in no case.
             self._reporter.warn(f"{title}: {type(error).__name__}: {error}")
             self.unmeasured.append(f"{title}: {type(error).__name__}: {error}")
+        self._keep()
 
 
 def _write(folder: Path, machine: Machine, size: Size, run: ScaleRun) -> None:

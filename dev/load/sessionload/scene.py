@@ -25,6 +25,7 @@ from workbench.bench.audit import AuditLog
 
 OPERATOR_USER = f"system:serviceaccount:{NAMESPACE}:{RELEASE}-operator"
 GATEWAY_USER = f"system:serviceaccount:{NAMESPACE}:{RELEASE}-gateway"
+# Above the two minutes over which a started operator looks at those at rest.
 QUIET_SECONDS = 300.0
 LOOK_SECONDS = 1.0
 # Below it a process only keeps its connections; the share of a core over one look.

@@ -55,6 +55,21 @@ def test_what_is_asked_of_all_at_once_is_at_hand() -> None:
     assert packed.created == 1_795_582_800.0
 
 
+def test_a_session_is_at_rest_while_its_status_speaks_of_its_newest_spec() -> None:
+    resting = body()
+    resting["status"] |= {"observedGeneration": 3, "expirationTime": "2026-11-25T06:00:00Z"}
+    packed = pack(AgentSession.from_api(resting))
+    assert (packed.at_rest, packed.expires) == (True, packed.created + 3600)
+    changes: list[dict[str, Any]] = [
+        {"metadata": {**resting["metadata"], "generation": 4}},
+        {"metadata": {**resting["metadata"], "deletionTimestamp": "2026-11-25T05:30:00Z"}},
+        {"status": {**resting["status"], "phase": "Idle"}},
+        {"status": {}},
+    ]
+    for change in changes:
+        assert not pack(AgentSession.from_api({**resting, **change})).at_rest
+
+
 def test_a_session_takes_a_small_part_of_what_the_api_server_says_of_it() -> None:
     words = " ".join(f"word{number % 50}" for number in range(2000))
     packed = pack(AgentSession.from_api(body(prompt=words)), body(prompt=words))
