@@ -63,7 +63,7 @@ async def measure_restart(
     )
     served = (woken.answered or started) - started
     return Section(
-        "The operator killed and started again",
+        f"The operator killed and started again, {sessions} sessions",
         (
             figure,
             Figure(
