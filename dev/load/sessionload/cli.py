@@ -67,6 +67,7 @@ def scale(
     sessions: int,
     seed: int,
     lives: int,
+    moves: tuple[str, ...],
     step_seconds: float,
     wake_seconds: float | None,
     idle_seconds: float,
@@ -80,6 +81,7 @@ def scale(
         step_seconds=step_seconds,
         wake_seconds=wake_seconds or min(WAKE_SECONDS, WAKE_SECONDS * sessions / 1000),
         seed=seed,
+        moves=moves,
     )
     reporter = Reporter(Console(stderr=True))
     try:

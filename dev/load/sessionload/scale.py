@@ -39,12 +39,23 @@ FAILURES = (ApiError, LateError, RedisError, TimeoutError, OSError, ValueError, 
 SHARES = (0.1, 0.5, 1.0)
 
 
+# What is measured of sessions that do something, in this order.
+MOVES = {
+    "lives": "writes in a life",
+    "wakes": "sleeping sessions woken",
+    "warm": "prompts for live runs",
+    "rates": "new sessions at growing rates",
+    "burst": "a burst",
+}
 WRITTEN_LIVES, WARM, BURST, WAKES = 20, 50, 300, 1000
 
 
 @dataclass(frozen=True)
 class Size:
-    """How large a run is. `lives` of the sessions live whole lives, the others are laid down."""
+    """How large a run is. `lives` of the sessions live whole lives, the others are laid down.
+
+    `moves` are names in MOVES; times in seconds.
+    """
 
     sessions: int
     lives: int
@@ -52,6 +63,12 @@ class Size:
     step_seconds: float
     wake_seconds: float
     seed: int
+    moves: tuple[str, ...]
+
+    def steps(self) -> list[int]:
+        """Numbers of sessions at which idle ones are measured."""
+        shares = (round(self.sessions * share) for share in SHARES)
+        return sorted({self.lives, *(step for step in shares if step > self.lives)})
 
     def of(self, most: int) -> int:
         """How many of something: `most` in a run of 1,000 sessions or more, fewer in a try."""
@@ -102,7 +119,7 @@ class ScaleRun:
         size = self._size
         async with scene(ground, journal, size.seed) as here:
             await self._live(here)
-            for upto in sorted({size.lives, *(round(size.sessions * share) for share in SHARES)}):
+            for upto in size.steps():
                 await self._rest(here, upto)
             await self._move(here)
 
@@ -147,17 +164,16 @@ class ScaleRun:
 
     async def _move(self, here: Scene) -> None:
         size = self._size
-        for title, measure in (
-            ("writes in a life", lambda: measure_lives(here, size.of(WRITTEN_LIVES))),
-            (
-                "sleeping sessions woken",
-                lambda: measure_wakes(here, size.of(WAKES), size.wake_seconds),
-            ),
-            ("prompts for live runs", lambda: measure_warm(here, size.of(WARM))),
-            ("new sessions at growing rates", lambda: measure_rates(here, size.step_seconds)),
-            ("a burst", lambda: measure_burst(here, size.of(BURST))),
-        ):
-            await self._measure(title, measure)
+        measures: dict[str, Callable[[], Awaitable[Section]]] = {
+            "lives": lambda: measure_lives(here, size.of(WRITTEN_LIVES)),
+            "wakes": lambda: measure_wakes(here, size.of(WAKES), size.wake_seconds),
+            "warm": lambda: measure_warm(here, size.of(WARM)),
+            "rates": lambda: measure_rates(here, size.step_seconds),
+            "burst": lambda: measure_burst(here, size.of(BURST)),
+        }
+        for name, title in MOVES.items():
+            if name in size.moves:
+                await self._measure(title, measures[name])
 
     async def _measure(self, title: str, measure: Callable[[], Awaitable[Section]]) -> None:
         async def add() -> None:
