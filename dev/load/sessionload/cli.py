@@ -15,7 +15,7 @@ from localcluster.console import Reporter
 from localcluster.errors import ClusterError
 from sessionload.api import Api
 from sessionload.records import Journal
-from sessionload.scale import Size, run_scale
+from sessionload.scale import MOVES, Size, run_scale
 from sessionload.standin import Settings as StandInSettings
 from sessionload.standin import StandIn
 
@@ -44,6 +44,14 @@ def main() -> None:
     show_default=True,
     type=click.IntRange(2),
     help="How many of them live a whole life first; the others are laid down as one was left.",
+)
+@click.option(
+    "--move",
+    "moves",
+    multiple=True,
+    type=click.Choice(list(MOVES)),
+    default=tuple(MOVES),
+    help="What is measured besides idle sessions; may be given again.  [default: all]",
 )
 @click.option("--step-seconds", default=30.0, show_default=True, help="How long each rate is held.")
 @click.option(

@@ -25,7 +25,6 @@ from workbench.bench.audit import AuditLog
 
 OPERATOR_USER = f"system:serviceaccount:{NAMESPACE}:{RELEASE}-operator"
 GATEWAY_USER = f"system:serviceaccount:{NAMESPACE}:{RELEASE}-gateway"
-# Above the two minutes over which a started operator looks at those at rest.
 QUIET_SECONDS = 300.0
 LOOK_SECONDS = 1.0
 # Below it a process only keeps its connections; the share of a core over one look.
@@ -47,6 +46,8 @@ class Scene:
     etcd: Etcd
     seed: int
     names: list[str] = field(default_factory=list)
+    # Unix seconds: a started operator has looked at those at rest, too, by then.
+    looked_at_by: float = 0.0
 
     def usage(self, part: str) -> Usage:
         """A part's memory and processor. Raises KeyError, OSError."""
@@ -63,6 +64,7 @@ class Scene:
 
     async def quiet(self) -> None:
         """Waits until neither operator nor gateway has anything left to do. Raises TimeoutError."""
+        await asyncio.sleep(max(0.0, self.looked_at_by - time.time()))
         async with asyncio.timeout(QUIET_SECONDS):
             calm = 0
             while calm < 3:
