@@ -14,6 +14,7 @@ from typing import Any
 from agentsession_runner.config import ConfigError, RunnerConfig, read_token
 from agentsession_runner.drivers import UnsupportedAgentError, find_factory
 from agentsession_runner.drivers.base import AgentError, AgentSetup, BaseAgent
+from agentsession_runner.exporting import Exporter
 from agentsession_runner.gateway_client import GatewayClient
 from agentsession_runner.gateway_link import GatewayLink
 from agentsession_runner.orders import OrderError, Welcome, parse_welcome
@@ -81,7 +82,8 @@ async def _serve(config: RunnerConfig, welcome: Welcome, report: Report) -> int:
         redact=_redactor(config.token_file),
         report=report,
     )
-    session_loop = SessionLoop(client, runner, random.random, report)
+    exporter = Exporter(workspace, config.token_file, report)
+    session_loop = SessionLoop(client, runner, random.random, report, exporter.carry_out)
     life = asyncio.create_task(_live(runner, session_loop))
     stopping = asyncio.create_task(stopped.wait())
     await asyncio.wait({life, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -33,6 +33,7 @@ class Welcome:
     process_mode: ProcessMode
     instructions: str
     skills: tuple[Skill, ...]
+    drained: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,15 @@ class DrainOrder:
     """Say bye and exit once no turn runs."""
 
 
-Order = TurnOrder | CancelOrder | DrainOrder
+@dataclass(frozen=True)
+class ExportOrder:
+    """Send the workspace to the gateway at `address`."""
+
+    export: str
+    address: str
+
+
+Order = TurnOrder | CancelOrder | DrainOrder | ExportOrder
 
 
 def parse_welcome(data: Mapping[str, Any]) -> Welcome:
@@ -88,6 +97,7 @@ def parse_welcome(data: Mapping[str, Any]) -> Welcome:
         process_mode="PerTurn" if mode == "PerTurn" else "Persistent",
         instructions=_optional(data, "instructions", str) or "",
         skills=tuple(_skill(item) for item in _objects(data, "skills")),
+        drained=data.get("drained") is True,
     )
 
 
@@ -109,6 +119,8 @@ def parse_order(event: str, data: Mapping[str, Any]) -> Order | None:
         return CancelOrder(_field(data, "turn", str))
     if event == "drain":
         return DrainOrder()
+    if event == "export":
+        return ExportOrder(_field(data, "export", str), _field(data, "address", str))
     return None
 
 

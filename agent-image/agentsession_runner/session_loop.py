@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from agentsession_runner.event_sender import EventSender
@@ -14,7 +14,7 @@ from agentsession_runner.gateway_client import (
     GatewayUnavailableError,
 )
 from agentsession_runner.ledger import Action, TurnLedger
-from agentsession_runner.orders import CancelOrder, Order, TurnOrder
+from agentsession_runner.orders import CancelOrder, ExportOrder, Order, TurnOrder
 from agentsession_runner.reports import TurnReport, result_object
 from agentsession_runner.turn_runner import TurnRunner, stopped_report
 
@@ -56,9 +56,12 @@ class SessionLoop:
         runner: TurnRunner,
         jitter: Callable[[], float],
         report: Callable[[str], None],
+        export: Callable[[ExportOrder], Awaitable[None]] | None = None,
     ) -> None:
         self._client = client
         self._runner = runner
+        self._export = export
+        self._exports: set[asyncio.Task[None]] = set()
         self._jitter = jitter
         self._report = report
         self._ledger = TurnLedger()
@@ -98,8 +101,27 @@ class SessionLoop:
                 self._runner.stop()
             elif order.turn == self._ledger.waiting:
                 self._cancelled = order.turn
+        elif isinstance(order, ExportOrder):
+            if self._export is not None:
+                self._begin_export(order, self._export)
         else:
             self._draining = True
+        self._wake.set()
+
+    def _begin_export(
+        self, order: ExportOrder, export: Callable[[ExportOrder], Awaitable[None]]
+    ) -> None:
+        """Beside whatever runs: a person may want a look at what a turn is doing."""
+
+        async def carry_out() -> None:
+            await export(order)
+
+        task = asyncio.create_task(carry_out())
+        self._exports.add(task)
+        task.add_done_callback(self._export_ended)
+
+    def _export_ended(self, task: asyncio.Task[None]) -> None:
+        self._exports.discard(task)
         self._wake.set()
 
     async def work(self) -> None:
@@ -112,7 +134,9 @@ class SessionLoop:
                 await self._carry_out(order)
             while self._undelivered:
                 await self._deliver(self._undelivered.pop(0))
-            if self._draining and self._next is None and await self._say_bye():
+            # A workspace on its way is handed over before the run leaves.
+            is_free = self._next is None and not self._exports
+            if self._draining and is_free and await self._say_bye():
                 return
 
     def _take_turn(self, order: TurnOrder) -> None:

@@ -98,6 +98,9 @@ class TurnRunner:
         Raises:
             WorkspaceError: the volume cannot be used, but perhaps by another pod.
         """
+        if self._welcome.drained:
+            # It is there to hand over the workspace: no agent until a turn comes all the same.
+            return
         try:
             await self._take_workspace()
         except WorkspaceError as error:

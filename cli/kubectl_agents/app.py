@@ -10,6 +10,7 @@ import click
 
 from kubectl_agents import commands, completion, talking
 from kubectl_agents.errors import MEANINGS, Exit, PluginError
+from kubectl_agents.export import export
 from kubectl_agents.options import Settings, common
 
 EPILOG = """\b
@@ -36,7 +37,7 @@ def cli(context: click.Context) -> None:
     context.ensure_object(Settings)
 
 
-for command in (*commands.ALL, *talking.ALL, completion.completion):
+for command in (*commands.ALL, *talking.ALL, export, completion.completion):
     cli.add_command(command)
 
 

@@ -22,6 +22,7 @@ ORDINARY: Final = frozenset(
         "Idle",
         "NeverStarted",
         "Draining",
+        "Exporting",
         "Awake",
         "VolumeBound",
         "VolumePending",

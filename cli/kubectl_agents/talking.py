@@ -27,7 +27,7 @@ def new_id() -> str:
 
 
 @contextmanager
-def _gateway(settings: Settings, name: str) -> Iterator[Gateway]:
+def open_gateway(settings: Settings, name: str) -> Iterator[Gateway]:
     """The gateway, with a spinner on the way there."""
     screen = Screen(sys.stderr)
     screen.busy("opening a way to the gateway")
@@ -85,7 +85,7 @@ def chat(
             f"{name} is suspended by hand: a message would wait",
             f"kubectl agents resume {name}",
         )
-    with _gateway(settings, name) as gateway:
+    with open_gateway(settings, name) as gateway:
         if one is not None:
             return _ask_once(settings, gateway, name, one, timeout)
         return _converse(settings, gateway, name, history, by_hand=by_hand)
@@ -175,7 +175,7 @@ def last(settings: Settings, name: str) -> int:
     Example:
       kubectl agents last hello -n agents
     """
-    with _gateway(settings, name) as gateway:
+    with open_gateway(settings, name) as gateway:
         turn = gateway.last()
     if settings.as_json:
         click.echo(json.dumps(turn.to_wire(), ensure_ascii=False, indent=2))
@@ -203,7 +203,7 @@ def new(settings: Settings, name: str) -> None:
     Example:
       kubectl agents new hello -n agents
     """
-    with _gateway(settings, name) as gateway:
+    with open_gateway(settings, name) as gateway:
         conversation = gateway.new(new_id()).conversation
     if settings.as_json:
         click.echo(json.dumps({"name": name, "conversation": conversation}))
@@ -222,7 +222,7 @@ def keep(settings: Settings, name: str) -> None:
     Example:
       kubectl agents keep hello -n agents
     """
-    with _gateway(settings, name) as gateway:
+    with open_gateway(settings, name) as gateway:
         gateway.keep()
     if settings.as_json:
         click.echo(json.dumps({"name": name, "kept": True}))

@@ -7,9 +7,10 @@ Paths, all below the gateway's URL, all with `Authorization: Bearer <projected t
 
 - `POST /v1/runner/hello` `Hello` → `Welcome`
 - `GET /v1/runner/stream` → server-sent events `turn` (`TurnOrder`), `cancel` (`CancelOrder`),
-  `drain` (`DrainOrder`), comment lines as keep-alives
+  `export` (`ExportOrder`), `drain` (`DrainOrder`), comment lines as keep-alives
 - `POST /v1/runner/turns/<turn>/events` `EventBatch` → 202
 - `POST /v1/runner/turns/<turn>/result` `TurnResult` → `ResultReceipt`, idempotent
+- `POST /v1/runner/exports/<export>` a tar in chunks → 204
 - `POST /v1/runner/bye` → `ByeReceipt`
 """
 
@@ -77,6 +78,8 @@ class Welcome(WireModel):
     process_mode: str
     instructions: str = ""
     skills: tuple[Skill, ...] = ()
+    # The run is to end already (an export alone): no agent is started ahead.
+    drained: bool = False
 
 
 class TurnMessage(WireModel):
@@ -101,6 +104,13 @@ class CancelOrder(WireModel):
     """Stop that turn, if it is the one that runs."""
 
     turn: str
+
+
+class ExportOrder(WireModel):
+    """Send the workspace as a tar to the gateway at `address`. A runner that has the order ignores it."""
+
+    export: str
+    address: str
 
 
 class DrainOrder(WireModel):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
 import signal
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -57,6 +59,15 @@ def upstream_client(silence_seconds: float) -> httpx.AsyncClient:
     )
 
 
+def own_address(settings: Settings, environment: Mapping[str, str]) -> str:
+    """Where runs reach this replica: its pod's address, else whatever the gateway's URL leads to."""
+    address = environment.get("POD_IP", "")
+    if not address:
+        return settings.gateway.url
+    host = f"[{address}]" if ":" in address else address
+    return f"http://{host}:{settings.gateway.port}"
+
+
 async def serve(
     settings: Settings, secrets: SecretFiles, host: str, silence_seconds: float
 ) -> None:
@@ -89,6 +100,7 @@ async def serve(
                 new_turn_id=lambda: str(uuid.uuid4()),
                 clock=time.monotonic,
                 now=lambda: datetime.now(UTC),
+                address=own_address(settings, os.environ),
             )
             server = build_server(create_app(deps), host, settings.gateway.port, hub.close)
             await server.serve()

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from agentsession_gateway.cluster import ClusterUnavailableError
 from agentsession_gateway.deps import Deps
+from agentsession_gateway.exports import ExportDesk
 from agentsession_gateway.health import HealthApi
 from agentsession_gateway.limits import BODIES_BYTES, SESSION_BODIES_BYTES, BodyBudget
 from agentsession_gateway.model_proxy import PREFIX, ModelProxy
@@ -47,7 +48,8 @@ def create_app(deps: Deps) -> FastAPI:
         redirect_slashes=False,
     )
     budget = BodyBudget(BODIES_BYTES, SESSION_BODIES_BYTES)
-    runner, proxy = RunnerApi(deps, budget), ModelProxy(deps, budget)
+    exports = ExportDesk(deps.store, deps.address)
+    runner, proxy = RunnerApi(deps, budget, exports), ModelProxy(deps, budget)
     health = HealthApi(deps)
     app.add_api_route("/healthz", health.live, methods=["GET"])
     app.add_api_route("/readyz", health.ready, methods=["GET"])
@@ -55,8 +57,9 @@ def create_app(deps: Deps) -> FastAPI:
     app.add_api_route("/v1/runner/stream", runner.stream, methods=["GET"])
     app.add_api_route("/v1/runner/turns/{turn}/events", runner.events, methods=["POST"])
     app.add_api_route("/v1/runner/turns/{turn}/result", runner.result, methods=["POST"])
+    app.add_api_route("/v1/runner/exports/{export}", runner.export, methods=["POST"])
     app.add_api_route("/v1/runner/bye", runner.bye, methods=["POST"])
-    TerminalApi(deps, budget).add_to(app)
+    TerminalApi(deps, budget, exports).add_to(app)
     app.add_api_route(PREFIX + "/{path:path}", proxy.handle, methods=_METHODS)
     _add_error_handlers(app, deps)
     deps.metrics.streams.set_function(lambda: deps.hub.streams)

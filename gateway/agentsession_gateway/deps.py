@@ -37,3 +37,5 @@ class Deps:
     new_turn_id: Callable[[], str]
     clock: Callable[[], float]
     now: Callable[[], datetime]
+    # Where runs reach this very process: an export is waited for in one.
+    address: str = ""

@@ -6,8 +6,20 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agentsession_core.mailbox.model import MailboxState, RunAnswer, RunState, TurnGrant
-from agentsession_core.wire import CancelOrder, DrainOrder, TurnOrder, WireModel
+from agentsession_core.mailbox.model import (
+    ExportRecord,
+    MailboxState,
+    RunAnswer,
+    RunState,
+    TurnGrant,
+)
+from agentsession_core.wire import (
+    CancelOrder,
+    DrainOrder,
+    ExportOrder,
+    TurnOrder,
+    WireModel,
+)
 
 
 @dataclass(frozen=True)
@@ -17,6 +29,7 @@ class Sent:
     turn: tuple[str, int] | None = None
     cancel: bool = False
     drain: bool = False
+    export: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,14 @@ def next_orders(grant: TurnGrant, sent: Sent) -> tuple[list[Order], Sent]:
     return [], replace(sent, drain=False)
 
 
+def export_order(export: ExportRecord | None, sent: Sent) -> tuple[list[Order], Sent]:
+    """The order to hand over the workspace, unless this connection has had it."""
+    if export is None or export.id == sent.export:
+        return [], sent
+    order = ExportOrder(export=export.id, address=export.address)
+    return [Order("export", order)], replace(sent, export=export.id)
+
+
 def _of_turn(grant: TurnGrant, sent: Sent) -> tuple[list[Order], Sent]:
     """The turn, and behind it the wish to end it: a runner ignores a cancel of what it has not."""
     orders: list[Order] = []
@@ -57,7 +78,7 @@ def _of_turn(grant: TurnGrant, sent: Sent) -> tuple[list[Order], Sent]:
             remaining_seconds=grant.remaining_seconds,
         )
         orders.append(Order("turn", order))
-        sent = Sent(turn=key)
+        sent = Sent(turn=key, export=sent.export)
     if grant.cancelled and not sent.cancel:
         orders.append(Order("cancel", CancelOrder(turn=grant.turn)))
         sent = replace(sent, cancel=True)

@@ -6,7 +6,7 @@ import json
 from typing import Any, Final
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from agentsession_core.api import TurnOutcome
@@ -28,6 +28,7 @@ from agentsession_core.wire import (
 from agentsession_gateway import access
 from agentsession_gateway.bodies import parse_body
 from agentsession_gateway.deps import Deps
+from agentsession_gateway.exports import ExportDesk
 from agentsession_gateway.limits import BodyBudget, RateLimiter, read_body
 from agentsession_gateway.problems import ProblemError
 from agentsession_gateway.stream import TurnDesk, stream_response
@@ -47,8 +48,9 @@ _log = structlog.get_logger(__name__)
 class RunnerApi:
     """Handlers of `/v1/runner/*`."""
 
-    def __init__(self, deps: Deps, bodies: BodyBudget) -> None:
+    def __init__(self, deps: Deps, bodies: BodyBudget, exports: ExportDesk) -> None:
         self._deps = deps
+        self._exports = exports
         self._bodies = bodies
         self._events = RateLimiter(EVENTS_PER_SECOND, EVENTS_BURST, deps.clock)
 
@@ -77,6 +79,7 @@ class RunnerApi:
             process_mode=effective.process_mode,
             instructions=effective.instructions,
             skills=skills,
+            drained=answer.drained,
         )
         deps.metrics.hello_seconds.observe(deps.clock() - started)
         _log.info(
@@ -163,6 +166,24 @@ class RunnerApi:
         if answer is CommitAnswer.COMMITTED:
             deps.metrics.turns.labels(result.outcome).inc()
         return _answer(ResultReceipt(committed=answer is CommitAnswer.COMMITTED))
+
+    async def export(self, request: Request) -> Response:
+        """Hands the workspace on to whoever waits for it, piece by piece."""
+        deps = self._deps
+        recognised = await access.recognise(deps, request)
+        access.require_current((await access.check(deps, recognised)).answer)
+        export = self._exports.find(request.path_params["export"], recognised.caller.mailbox)
+        whole = False
+        try:
+            async for piece in request.stream():
+                if piece:
+                    await export.put(piece)
+            whole = True
+        except ClientDisconnect:
+            raise ProblemError(400, "body_cut", "the workspace's end did not come") from None
+        finally:
+            await export.finish(whole=whole)
+        return Response(status_code=204)
 
     async def bye(self, request: Request) -> Response:
         """Lets the runner go, unless a message came meanwhile."""

@@ -12,11 +12,11 @@ from redis.exceptions import RedisError
 
 from agentsession_core.api import Reason
 from agentsession_core.effective import Effective
-from agentsession_core.mailbox.model import RunAnswer, TurnGrant
+from agentsession_core.mailbox.model import ExportRecord, RunAnswer, TurnGrant
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_gateway.caller import Caller
 from agentsession_gateway.hub import HintHub, Waiter
-from agentsession_gateway.orders import Sent, next_orders, standing, too_late
+from agentsession_gateway.orders import Sent, export_order, next_orders, standing, too_late
 from agentsession_gateway.streaming import OwnedStreamingResponse
 
 KEEP_ALIVE_SECONDS: Final = 15.0
@@ -66,6 +66,10 @@ class TurnDesk:
             timeout_seconds=timeout,
         )
 
+    async def export(self) -> ExportRecord | None:
+        """Who waits for the workspace. Raises RedisError."""
+        return await self._store.export(self._caller.mailbox)
+
     async def _look_late(self) -> TurnGrant | None:
         """No new turn fits into the run any more; None when one of its own still runs.
 
@@ -107,6 +111,7 @@ async def _orders(
         waiter.clear()
         try:
             grant = await desk.look(clock)
+            export = await desk.export()
         except RedisError as error:
             _log.warning("look_failed", mailbox=waiter.mailbox, error=type(error).__name__)
             await asyncio.sleep(REDIS_RETRY_SECONDS)
@@ -119,8 +124,10 @@ async def _orders(
             await waiter.wait(REDIS_RETRY_SECONDS)
             yield b": waiting\n\n"
             continue
+        # Before a drain: the runner hands over the workspace and leaves then.
+        exports, sent = export_order(export, sent)
         orders, sent = next_orders(grant, sent)
-        for order in orders:
+        for order in (*exports, *orders):
             yield order.encode()
         if not await waiter.wait(KEEP_ALIVE_SECONDS):
             yield b": keep-alive\n\n"

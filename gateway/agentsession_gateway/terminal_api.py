@@ -27,6 +27,7 @@ from agentsession_core.terminal import (
 from agentsession_core.wire import WireModel
 from agentsession_gateway.bodies import parse_body
 from agentsession_gateway.deps import Deps
+from agentsession_gateway.exports import ExportDesk
 from agentsession_gateway.limits import BodyBudget, Slots, read_body
 from agentsession_gateway.problems import ProblemError
 from agentsession_gateway.streaming import OwnedStreamingResponse
@@ -47,8 +48,9 @@ _EVENT_ID: Final = re.compile(r"\d{1,20}-\d{1,20}")
 class TerminalApi:
     """Handlers of `/v1/terminal/*`."""
 
-    def __init__(self, deps: Deps, bodies: BodyBudget) -> None:
+    def __init__(self, deps: Deps, bodies: BodyBudget, exports: ExportDesk) -> None:
         self._deps = deps
+        self._exports = exports
         self._bodies = bodies
         self._per_session = Slots(TERMINALS_PER_SESSION)
         self._all = Slots(TERMINALS)
@@ -60,6 +62,7 @@ class TerminalApi:
         app.add_api_route(session + "/history", self.history, methods=["GET"])
         app.add_api_route(session + "/last", self.last, methods=["GET"])
         app.add_api_route(session + "/messages", self.send, methods=["POST"])
+        app.add_api_route(session + "/export", self.export, methods=["GET"])
         app.add_api_route(session + "/cancel", self.cancel, methods=["POST"])
         app.add_api_route(session + "/new", self.new, methods=["POST"])
         app.add_api_route(session + "/keep", self.keep, methods=["POST"])
@@ -144,6 +147,30 @@ class TerminalApi:
             raise ProblemError(409, "session_terminating", "the session is being deleted already")
         terminal.audit("keep")
         return Response(status_code=204)
+
+    async def export(self, request: Request) -> Response:
+        """The workspace as a tar, as a run hands it over."""
+        deps = self._deps
+        terminal = await enter(deps, request)
+        if terminal.session.status.volume_claim_name is None:
+            raise ProblemError(
+                409, "no_workspace", "the session has no workspace yet: its first message makes one"
+            )
+        opened = await self._exports.open(deps.new_turn_id(), terminal.mailbox)
+        owner = AsyncExitStack()
+        owner.push_async_callback(opened.close)
+        try:
+            terminal.audit("export", export=opened.export.id)
+            first = await opened.export.first()
+        except BaseException:
+            await owner.aclose()
+            raise
+        return OwnedStreamingResponse(
+            opened.export.rest(first),
+            owner,
+            headers={"cache-control": "no-store"},
+            media_type="application/x-tar",
+        )
 
     async def cancel(self, request: Request) -> Response:
         """Stops a turn: the named one, or whichever runs."""

@@ -37,6 +37,7 @@ class Assessment:
     idle_since: float
     work_waits: bool
     wanted: bool
+    export_waits: bool = False
 
     @property
     def connected(self) -> bool:
@@ -72,6 +73,7 @@ def assess(world: World) -> Assessment:
     refusal = find_refusal(world)
     work_waits = world.mailbox.waiting > 0 or world.mailbox.turn is not None
     idle = world.now >= idle_since + world.effective.suspend_after
+    export_waits = _export_waits(world, live=live)
     return Assessment(
         newest_run=_newest_run(world, _run_number(record)),
         record=record,
@@ -90,9 +92,19 @@ def assess(world: World) -> Assessment:
             world.session.spec.operating_mode is OperatingMode.RUNNING
             and world.holds_mailbox
             and (refusal is None or live)
-            and (work_waits or (live and not idle and not is_over(world)))
+            and (work_waits or export_waits or (live and not idle and not is_over(world)))
         ),
+        export_waits=export_waits and world.holds_mailbox and (refusal is None or live),
     )
+
+
+def _export_waits(world: World, *, live: bool) -> bool:
+    """Whether somebody waits for the workspace and a run may still hand it over.
+
+    Each export gets one run: after that one's end it is for the person to ask again.
+    """
+    export = world.mailbox.export
+    return export is not None and world.children.claim is not None and (live or export.run is None)
 
 
 def _is_outdated(world: World, record: RunRecord | None, job: JobView | None) -> bool:

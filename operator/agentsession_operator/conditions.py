@@ -95,6 +95,8 @@ def ready(world: World, found: Assessment) -> Verdict:
 def _ending(found: Assessment) -> Verdict:
     if found.record is not None and found.record.why == Reason.OUTDATED:
         return Verdict(FALSE, Reason.OUTDATED, f"The run is ending: {_OUTDATED}.")
+    if found.record is not None and found.record.why == Reason.EXPORTING:
+        return Verdict(FALSE, Reason.EXPORTING, "A run without an agent hands over the workspace.")
     return Verdict(FALSE, Reason.DRAINING, "The run is ending.")
 
 

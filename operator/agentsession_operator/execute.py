@@ -155,6 +155,8 @@ class Executor:
             session_uid=world.uid,
             launch=LaunchType.RESUME if action.resumes else LaunchType.COLD,
             user=world.session.spec.user.id,
+            export_only=action.export_only,
+            held=action.held,
         )
         if not began:
             return False

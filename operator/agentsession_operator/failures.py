@@ -82,6 +82,9 @@ def must_end(
         message = f"the turn {_OVERRUN[world.mailbox.stopped]} and its runner does not end it"
         return RunEnd(Reason.TURN_TIMED_OUT, message, counted=False)
     if record.state is RunState.DRAINED and record.drained_at is not None:
+        if world.mailbox.export is not None:
+            # It leaves when the workspace is handed over, however large that is.
+            return None
         if world.now >= record.drained_at + world.limits.drain_grace:
             why = Reason(record.why) if record.why in set(Reason) else Reason.IDLE
             return RunEnd(why, "the drained run does not exit", counted=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from agentsession_core.api import OperatingMode, Reason, TurnOutcome
+from agentsession_core.mailbox.exports import EXPORT_SECONDS
 from agentsession_core.mailbox.model import RunRecord, RunState
 from agentsession_operator.assess import Assessment, assess, claim_owner_is_wrong, is_over
 from agentsession_operator.complaints import next_question
@@ -168,7 +169,7 @@ def _next_start(world: World, found: Assessment) -> list[Action]:
     ended = _ended_actions(world, found) or settle_turn(world, found)
     if ended:
         return ended
-    if not found.wanted or found.may_run or found.workspace:
+    if not (found.wanted or found.export_waits) or found.may_run or found.workspace:
         return []
     if world.now < backoff_until(world) or not world.place.free:
         return []
@@ -177,6 +178,10 @@ def _next_start(world: World, found: Assessment) -> list[Action]:
         actions.append(CreateClaim())
     expected = world.mailbox.run.run if world.mailbox.run else ""
     resumes = world.mailbox.agent_session_id is not None
+    if found.export_waits and not (found.wanted and found.work_waits):
+        held = world.session.spec.operating_mode is OperatingMode.SUSPENDED
+        number = found.newest_run + 1
+        return [*actions, StartRun(number, expected, resumes, export_only=True, held=held)]
     number = found.newest_run if _is_begun(world, found) else found.newest_run + 1
     actions.append(StartRun(number, expected, resumes))
     return actions
@@ -223,6 +228,9 @@ def _next_look(world: World, found: Assessment, actions: tuple[Action, ...]) -> 
         given_up_at(world, found),
         state_lost_until(world),
     ]
+    if world.mailbox.export is not None:
+        # Its key goes by itself when its gateway has died, and says so to nobody.
+        moments.append(world.now + EXPORT_SECONDS)
     if found.live and found.record is not None:
         moments += _moments_of_run(world, found, found.record)
     elif found.wanted and not actions:

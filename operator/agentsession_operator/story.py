@@ -29,6 +29,7 @@ _QUIET: Final = frozenset(
         Reason.PREVIOUS_RUN_ENDING,
         Reason.QUEUED,
         Reason.DRAINING,
+        Reason.EXPORTING,
         Reason.NOT_ACCEPTED,
         Reason.TERMINATING,
     }

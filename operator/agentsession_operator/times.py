@@ -93,7 +93,7 @@ def expiration(world: World, found: Assessment) -> float | None:
 def is_expired(world: World, found: Assessment) -> bool:
     """Whether the session may be deleted now: time is up, nothing waits, nothing runs."""
     when = expiration(world, found)
-    if when is None or world.now < when or found.work_waits:
+    if when is None or world.now < when or found.work_waits or found.export_waits:
         return False
     # Without its epoch Redis has lost what it knew of activity and of waiting messages.
     return not found.live and not found.may_run and world.mailbox.epoch is not None

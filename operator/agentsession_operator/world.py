@@ -156,6 +156,9 @@ class StartRun:
     run: int
     expected: str
     resumes: bool
+    # For an export alone: it is given no turn; `held` although messages wait.
+    export_only: bool = False
+    held: bool = False
 
 
 @dataclass(frozen=True)

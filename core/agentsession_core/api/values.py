@@ -126,6 +126,7 @@ class Reason(StrEnum):
     SUSPENDED_BY_USER = "SuspendedByUser"
     LIFETIME_OVER = "LifetimeOver"
     DRAINING = "Draining"
+    EXPORTING = "Exporting"
     AWAKE = "Awake"
     # WorkspaceReady
     VOLUME_BOUND = "VolumeBound"

@@ -74,6 +74,10 @@ class MailboxKeys:
         return self._key("usage")
 
     @property
+    def export(self) -> str:
+        return self._key("export")
+
+    @property
     def notices(self) -> str:
         return self._key("notices")
 

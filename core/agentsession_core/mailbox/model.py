@@ -120,6 +120,16 @@ def _entry_order(entry: str) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
+class ExportRecord:
+    """Somebody waits for the workspace: `id`, the waiting gateway's address, and the run that was
+    begun since, if one was."""
+
+    id: str
+    address: str
+    run: str | None = None
+
+
+@dataclass(frozen=True)
 class MailboxState:
     """One consistent look at a mailbox.
 
@@ -147,6 +157,7 @@ class MailboxState:
     now: float
     waiting_since: float | None = None
     held_told: bool = False
+    export: ExportRecord | None = None
     user: str | None = None
     reopened: bool = False
     source: str | None = None
@@ -270,6 +281,7 @@ class HelloAnswer:
     answer: RunAnswer
     conversation: int = 0
     agent_session_id: str | None = None
+    drained: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from agentsession_core.api.values import TurnOutcome
 from agentsession_core.mailbox.model import (
+    ExportRecord,
     FailureRecord,
     LastTurnRecord,
     MailboxEvent,
@@ -79,7 +80,7 @@ def _number(value: str | None) -> float | None:
 
 def read_state(answer: list[Any]) -> MailboxState:
     """The answer of `state.lua`."""
-    waiting, mailbox, run, turn, last, usage, prompt, activity, epoch, now, oldest = answer
+    waiting, mailbox, run, turn, last, usage, prompt, activity, epoch, now, oldest, export = answer
     box = _pairs(mailbox)
     return MailboxState(
         waiting=int(waiting),
@@ -107,7 +108,15 @@ def read_state(answer: list[Any]) -> MailboxState:
         rebuilt_at=_number(box.get("rebuilt_at")),
         handled=box.get("handled"),
         lost_message=box.get("lost_message"),
+        export=read_export(_pairs(export)),
     )
+
+
+def read_export(export: dict[str, str]) -> ExportRecord | None:
+    """A mailbox's `export` hash."""
+    if "id" not in export:
+        return None
+    return ExportRecord(export["id"], export.get("address", ""), export.get("run"))
 
 
 def _entry_time(entry_id: str) -> float | None:

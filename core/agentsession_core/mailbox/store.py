@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Mapping
+from typing import Final
 
 from agentsession_core.api.values import LaunchType
 from agentsession_core.mailbox import keys
+from agentsession_core.mailbox.events import Events
+from agentsession_core.mailbox.exports import Exports
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.letters import Letters
 from agentsession_core.mailbox.life import Life
@@ -15,7 +17,6 @@ from agentsession_core.mailbox.messages import Messages
 from agentsession_core.mailbox.model import (
     CommitAnswer,
     HelloAnswer,
-    MailboxEvent,
     MailboxState,
     ResultRecord,
     RunAnswer,
@@ -25,7 +26,6 @@ from agentsession_core.mailbox.model import (
     TurnGrant,
 )
 from agentsession_core.mailbox.parse import (
-    read_event,
     read_message,
     read_state,
     read_streams,
@@ -33,11 +33,10 @@ from agentsession_core.mailbox.parse import (
 )
 
 TURN_MESSAGES: Final = 100
-EVENTS_KEPT: Final = 1000
 DAILY_USAGE_SECONDS: Final = 40 * 86_400
 
 
-class MailboxStore(Messages, Letters, Life):
+class MailboxStore(Messages, Letters, Life, Events, Exports):
     """Every transition of a mailbox, each one Lua script. Raises redis.RedisError."""
 
     async def ping(self) -> None:
@@ -53,11 +52,20 @@ class MailboxStore(Messages, Letters, Life):
         session_uid: str,
         launch: LaunchType,
         user: str = "",
+        export_only: bool = False,
+        held: bool = False,
     ) -> bool:
-        """Makes `run` current if `expected` ('' for none) still is. Idempotent."""
+        """Makes `run` current if `expected` ('' for none) still is. Idempotent.
+
+        `export_only`: it begins drained, to hand over the workspace; `held`: and leaves although
+        messages wait.
+        """
         k = MailboxKeys(mailbox)
+        flags = ["1" if flag else "0" for flag in (export_only, held)]
         answer = await self._run(
-            "begin_run", [k.run, k.state], [mailbox, run, expected, session_uid, launch, user]
+            "begin_run",
+            [k.run, k.state, k.export],
+            [mailbox, run, expected, session_uid, launch, user, *flags],
         )
         return answer[0] == "ok"
 
@@ -80,7 +88,8 @@ class MailboxStore(Messages, Letters, Life):
         answer = await self._run("hello", [k.run, k.state], [mailbox, run, pod_uid, pod])
         if answer[0] != "ok":
             return HelloAnswer(RunAnswer(answer[0]))
-        return HelloAnswer(RunAnswer.OK, int(answer[1]), answer[2] or None)
+        drained = answer[3] == RunState.DRAINED
+        return HelloAnswer(RunAnswer.OK, int(answer[1]), answer[2] or None, drained)
 
     async def check_run(
         self, mailbox: str, *, run: str, pod_uid: str, grace_seconds: float
@@ -199,7 +208,8 @@ class MailboxStore(Messages, Letters, Life):
         """One consistent look at the mailbox."""
         k = MailboxKeys(mailbox)
         answer = await self._scripts["state"](
-            keys=[k.incoming, k.state, k.run, k.turn, k.last, k.usage, k.prompt], args=[mailbox]
+            keys=[k.incoming, k.state, k.run, k.turn, k.last, k.usage, k.prompt, k.export],
+            args=[mailbox],
         )
         return read_state(answer)
 
@@ -246,49 +256,6 @@ class MailboxStore(Messages, Letters, Life):
                 pipe.hincrby(daily, name, amount)
             pipe.expire(daily, DAILY_USAGE_SECONDS)
             await pipe.execute()
-
-    async def publish_events(
-        self, mailbox: str, turn: str, source: str, events: Sequence[tuple[int, str, Any]]
-    ) -> None:
-        """Appends (seq, kind, data) of a turn of that source to the mailbox's events: trimmed."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for seq, kind, data in events:
-                pipe.xadd(
-                    MailboxKeys(mailbox).events,
-                    {
-                        "turn": turn,
-                        "seq": seq,
-                        "kind": kind,
-                        "source": source,
-                        "data": json.dumps(data, ensure_ascii=False),
-                    },
-                    maxlen=EVENTS_KEPT,
-                    approximate=True,
-                )
-            await pipe.execute()
-
-    async def all_events(self, mailbox: str) -> list[MailboxEvent]:
-        """Every event that is kept, oldest first."""
-        entries: Any = await self._redis.xrange(MailboxKeys(mailbox).events)
-        return [read_event(entry_id, fields) for entry_id, fields in entries]
-
-    async def newest_event(self, mailbox: str) -> str:
-        """Id of the newest event; everything that comes is after it."""
-        newest = await self._redis.xrevrange(MailboxKeys(mailbox).events, count=1)
-        return read_text(newest[0][0]) if newest else "0-0"
-
-    async def next_events(
-        self, mailbox: str, after: str, block_seconds: float
-    ) -> list[MailboxEvent]:
-        """Events after the id `after`, waiting for the first; empty when the time is over."""
-        answer = await self._redis.xread(
-            {MailboxKeys(mailbox).events: after}, count=200, block=int(block_seconds * 1000)
-        )
-        return [
-            read_event(entry_id, fields)
-            for _, entries in read_streams(answer)
-            for entry_id, fields in entries
-        ]
 
     async def hints(self, block_seconds: float) -> AsyncGenerator[SessionHint, None]:
         """Follows `sessions:events` from now on, for ever. Raises redis.RedisError when cut off.

@@ -55,6 +55,7 @@ class Harness:
     cluster: FakeCluster = field(default_factory=FakeCluster)
     metrics: Metrics = field(default_factory=Metrics)
     monotonic_offset: float = 0.0
+    address: str = "http://this-gateway:8080"
 
     def __post_init__(self) -> None:
         self.hub = HintHub(self.store, lambda: 0.0)
@@ -87,6 +88,7 @@ class Harness:
                 new_turn_id=lambda: next(turns),
                 clock=self.clock,
                 now=lambda: datetime(2026, 11, 23, 12, tzinfo=UTC),
+                address=self.address,
             )
         )
 

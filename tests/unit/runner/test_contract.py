@@ -42,6 +42,7 @@ WELCOMES = built(
     process_mode=st.sampled_from(["Persistent", "PerTurn"]),
     instructions=TEXTS,
     skills=st.lists(SKILLS, max_size=2).map(tuple),
+    drained=st.booleans(),
 )
 MESSAGES = built(
     wire.TurnMessage, id=TEXTS, text=TEXTS, files=st.lists(TEXTS, max_size=2).map(tuple)

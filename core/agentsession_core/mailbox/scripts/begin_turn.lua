@@ -3,7 +3,7 @@
 -- ARGV: mailbox run pod_uid new_turn_id timeout_seconds max_messages
 local incoming, runkey, turnkey = KEYS[1], KEYS[2], KEYS[3]
 if redis.call('EXISTS', 'sessions:epoch') == 0 then return {'lost'} end
-local run = redis.call('HMGET', runkey, 'run', 'state', 'pod_uid', 'hello_at')
+local run = redis.call('HMGET', runkey, 'run', 'state', 'pod_uid', 'hello_at', 'why')
 if run[1] ~= ARGV[2] or run[2] == 'ended' then return {'stale'} end
 if run[3] ~= ARGV[3] then return {'other_pod'} end
 local now = redis.call('TIME')
@@ -50,6 +50,8 @@ local function tell(attempt, ids)
 end
 
 local recorded = redis.call('HMGET', turnkey, 'turn', 'run', 'ids')
+-- A run that is there for an export takes up nobody's turn.
+if run[2] == 'drained' and run[5] == 'Exporting' then return {'drained'} end
 if recorded[1] then
   if recorded[2] ~= ARGV[2] then
     -- The run that had it is gone: another attempt with a full timeout.

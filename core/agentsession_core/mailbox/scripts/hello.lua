@@ -10,4 +10,4 @@ redis.call('HSETNX', KEYS[1], 'hello_at', now[1] .. '.' .. string.format('%06d',
 redis.call('XADD', 'sessions:events', 'MAXLEN', '~', '10000', '*', 'mailbox', ARGV[1], 'kind', 'hello')
 local conversation = redis.call('HGET', KEYS[2], 'conversation') or '1'
 local agent_session = redis.call('HGET', KEYS[2], 'agent_session_id') or ''
-return {'ok', conversation, agent_session}
+return {'ok', conversation, agent_session, run[2]}

@@ -1,5 +1,5 @@
 -- Everything the operator decides from, read in one step.
--- KEYS: incoming mailbox run turn last usage prompt   ARGV: mailbox
+-- KEYS: incoming mailbox run turn last usage prompt export   ARGV: mailbox
 local now = redis.call('TIME')
 local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
 return {
@@ -14,4 +14,5 @@ return {
   redis.call('GET', 'sessions:epoch') or '',
   now[1] .. '.' .. string.format('%06d', now[2]),
   oldest and oldest[1] or '',
+  redis.call('HGETALL', KEYS[8]),
 }
