@@ -126,7 +126,6 @@ class Chat:
         watch = self._watch(lambda text: self._inbox.put(_Status(text)))
         ends = None if timeout is None else time.monotonic() + timeout
         try:
-            waiting.patience = time.monotonic() + PATIENCE_SECONDS
             while self._follower.outcome is None:
                 self._step(waiting, watch, ends)
         finally:
@@ -146,9 +145,8 @@ class Chat:
                         "there is no answer within the time of --timeout",
                         "the message stays and will be answered: kubectl agents last shows it then",
                     ) from None
-                waiting.patience = None
-                self._screen.busy("waiting for the agent")
-                watch.start()
+                if waiting.out_of_patience():
+                    watch.start()
                 return
             if isinstance(heard, PluginError):
                 raise heard
@@ -170,8 +168,9 @@ class _Waiting:
         self._follower = follower
         self._interrupts = 0
         self._stop_at_begin = False
+        self._watched = False
         self.heard_of_turn = False
-        self.patience: float | None = None
+        self.patience: float | None = time.monotonic() + PATIENCE_SECONDS
 
     def take(self, kind: str, event: TerminalEvent) -> None:
         """Shows an event; stops our turn if that was wished before it began."""
@@ -181,9 +180,18 @@ class _Waiting:
             self._screen.calm()
             if self._stop_at_begin:
                 self._cancel(self._follower.turn)
-            elif self.patience is None:
-                self._screen.busy("the agent works")
         self._screen.say(*says)
+        self.patience = time.monotonic() + PATIENCE_SECONDS
+
+    def out_of_patience(self) -> bool:
+        """Nothing was heard for a while. True the first time that it is worth asking the cluster why."""
+        self.patience = None
+        if self.heard_of_turn:
+            self._screen.busy("the agent works; ctrl-c stops it")
+            return False
+        self._screen.busy("waiting for the agent")
+        first, self._watched = not self._watched, True
+        return first
 
     def interrupted(self) -> None:
         """ctrl-c. Raises LeaveError at the second."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from kubectl_agents.watching import StatusWatch
 
 # The gateway waits two minutes for a run that hands the workspace over.
 WAIT_SECONDS: Final = 150.0
+KIB: Final = 1024
 MIB: Final = 1024 * 1024
 
 
@@ -59,9 +61,9 @@ def export(settings: Settings, name: str, output: str | None, *, force: bool) ->
     with open_gateway(settings, name) as gateway, _target(target) as file:
         size = _receive(settings, gateway, name, file, screen)
     if settings.as_json:
-        click.echo(f'{{"file": "{target}", "bytes": {size}}}')
+        click.echo(json.dumps({"file": target, "bytes": size}))
     elif target != "-":
-        click.echo(f"{target}: {_megabytes(size)}", err=True)
+        click.echo(f"{target}: {_amount(size)}", err=True)
 
 
 def _receive(
@@ -77,7 +79,7 @@ def _receive(
                 watch.stop()
                 file.write(piece)
                 size += len(piece)
-                screen.busy(f"{_megabytes(size)} received")
+                screen.busy(f"{_amount(size)} received")
     except httpx.TimeoutException:
         raise _cut("the workspace stopped coming", size) from None
     except httpx.TransportError as error:
@@ -90,7 +92,7 @@ def _receive(
 
 def _cut(cause: str, size: int) -> PluginError:
     return PluginError(
-        Exit.FAILED, f"{cause} after {_megabytes(size)}", "what came is no whole tar; try again"
+        Exit.FAILED, f"{cause} after {_amount(size)}", "what came is no whole tar; try again"
     )
 
 
@@ -118,5 +120,5 @@ def _target(target: str) -> Iterator[BinaryIO]:
         raise
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / MIB:.1f} MiB"
+def _amount(size: int) -> str:
+    return f"{size / MIB:.1f} MiB" if size >= MIB else f"{size / KIB:.1f} KiB"

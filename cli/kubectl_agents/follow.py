@@ -26,11 +26,13 @@ class Tone(Enum):
     PROBLEM = "problem"
     ANSWER = "answer"
     QUESTION = "question"
+    BREAK = "break"
 
 
 @dataclass(frozen=True)
 class Say:
-    """Something to show. A TEXT goes on where the last one stopped; the others are whole lines."""
+    """Something to show. A TEXT goes on where the last one stopped, a BREAK ends its line; the others
+    are whole lines."""
 
     tone: Tone
     text: str
@@ -102,7 +104,7 @@ class Follower:
 
     def _ended(self, event: TerminalEvent) -> list[Say]:
         said = self._said.pop(event.turn, "")
-        says: list[Say] = []
+        says = [Say(Tone.BREAK, "")] if said else []
         if event.source in OPEN_SOURCES:
             text = event.text.strip()
             # The answer repeats the end of what was streamed; what was missed is said now.

@@ -53,6 +53,8 @@ class Screen:
                 self._in_text = True
                 continue
             self.end_text()
+            if one.tone is Tone.BREAK:
+                continue
             style, mark = _STYLES[one.tone]
             text = escape(mark + harmless(one.text).strip("\n"))
             self._console.print(f"[{style}]{text}[/]" if style else text)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -86,10 +88,15 @@ def _wait_for_answer(
 
 def _next_steps(cluster: Cluster, names: Names) -> str:
     namespace = names.sessions_namespace
+    # Where kubectl-agents is installed: beside the Python that runs this.
+    programs = Path(sys.executable).parent
     return "\n".join(
         [
             "Go on with:",
             f"  export KUBECONFIG={cluster.kubeconfig}",
+            f"  export PATH={programs}:$PATH",
+            f"  kubectl agents chat {SESSION} -n {namespace}",
+            f"  kubectl agents why {SESSION} -n {namespace}",
             f"  kubectl describe agentsession {SESSION} -n {namespace}",
             f"  kubectl patch agentsession {SESSION} -n {namespace} --type merge \\",
             '      -p \'{"spec":{"prompt":"What did I say first?"}}\'',

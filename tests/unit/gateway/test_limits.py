@@ -10,6 +10,7 @@ from agentsession_core.terminal import TEXT_LIMIT
 from agentsession_core.wire import EVENT_LIMIT_BYTES, RESULT_LIMIT_BYTES, EventBatch
 from agentsession_gateway.access import TURN_GRACE_SECONDS
 from agentsession_gateway.allowlist import ELEMENTS_LIMIT
+from agentsession_gateway.exports import EXPORTS_AT_ONCE, FIRST_PIECE_SECONDS, PIECE_SECONDS
 from agentsession_gateway.limits import (
     BODIES_BYTES,
     BODY_SECONDS,
@@ -40,6 +41,8 @@ DOCUMENTED = {
     "model calls outside a turn": f"{TURN_GRACE_SECONDS:.0f} s after its end",
     "TokenReviews at once": f"{REVIEWS_AT_ONCE}",
     "terminals that follow": f"{TERMINALS_PER_SESSION} per session, {TERMINALS} per process",
+    "workspaces on their way": f"{EXPORTS_AT_ONCE} per process, one per session; "
+    f"{FIRST_PIECE_SECONDS:.0f} s for the first piece, {PIECE_SECONDS:.0f} s for each further",
     "terminal's message": f"{TEXT_LIMIT:,} characters",
 }
 

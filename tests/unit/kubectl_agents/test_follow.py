@@ -38,6 +38,7 @@ def test_an_answer_that_was_streamed_is_not_said_twice() -> None:
         Say(Tone.TOOL, "Bash ls"),
         Say(Tone.TEXT, "It is "),
         Say(Tone.TEXT, "empty."),
+        Say(Tone.BREAK, ""),
     ]
     assert follower.outcome == Outcome("Succeeded", "It is empty.")
 
@@ -111,6 +112,7 @@ def test_a_run_that_died_in_the_turn() -> None:
         Say(Tone.TEXT, "Hal"),
         Say(Tone.NOTE, "the run was cut off; attempt 2 in the next one"),
         Say(Tone.TEXT, "Hallo"),
+        Say(Tone.BREAK, ""),
     ]
 
 
