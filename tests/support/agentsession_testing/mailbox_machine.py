@@ -241,6 +241,13 @@ class MailboxMachine(RuleBasedStateMachine):
         )
         self.wait(self.store.give_up(BOX, letters))
 
+    @rule(with_turn=st.booleans())
+    def tell_held(self, with_turn: bool) -> None:
+        """It answers nothing: what is held waits on."""
+        before = self.box
+        self.wait(self.store.tell_held(BOX, text="held", with_turn=with_turn))
+        assert self.wait(read_box(self.redis)).waiting == before.waiting
+
     # The bridge.
 
     @rule()
