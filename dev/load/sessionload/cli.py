@@ -60,6 +60,13 @@ def main() -> None:
     help="Within which sleeping sessions are woken.  [default: 600, in a try less]",
 )
 @click.option(
+    "--idle-at",
+    multiple=True,
+    type=click.IntRange(2),
+    help="Number of sessions at which idle ones are measured; may be given again.  "
+    "[default: a tenth, a half; always the first ones and all]",
+)
+@click.option(
     "--idle-seconds",
     default=60.0,
     show_default=True,
@@ -78,6 +85,7 @@ def scale(
     moves: tuple[str, ...],
     step_seconds: float,
     wake_seconds: float | None,
+    idle_at: tuple[int, ...],
     idle_seconds: float,
     folder: Path,
 ) -> None:
@@ -90,6 +98,7 @@ def scale(
         wake_seconds=wake_seconds or min(WAKE_SECONDS, WAKE_SECONDS * sessions / 1000),
         seed=seed,
         moves=moves,
+        idle_at=idle_at,
     )
     reporter = Reporter(Console(stderr=True))
     try:

@@ -8,6 +8,7 @@ import json
 import os
 import ssl
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,30 +90,40 @@ class Etcd:
         return base64.b64decode(found[0]["value"])
 
     def put(self, items: Iterable[tuple[bytes, bytes]]) -> None:
-        """Writes keys and values in one transaction. Raises OSError."""
-        puts = [
-            {"requestPut": {"key": _encoded(key), "value": _encoded(value)}} for key, value in items
-        ]
-        self._call("txn", {"success": puts})
+        """Writes keys and values. Raises OSError.
+
+        Each is a revision of its own: the API server's watch cache loses itself over several objects in
+        one ("cache consistency check failed"), since it never writes so.
+        """
+        with closing(self._connection()) as connection:
+            for key, value in items:
+                self._call("put", {"key": _encoded(key), "value": _encoded(value)}, connection)
 
     def _range(self, begin: bytes, end: bytes) -> Mapping[str, Any]:
         body = {"key": _encoded(begin), "range_end": _encoded(end), "limit": PAGE}
         return self._call("range", body)
 
-    def _call(self, what: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        connection = http.client.HTTPSConnection(
-            "127.0.0.1", self._port, context=self._context, timeout=ETCD_SECONDS
-        )
-        try:
-            connection.request("POST", f"/v3/kv/{what}", json.dumps(body))
-            answer = connection.getresponse()
-            text = answer.read()
-            if answer.status != http.client.OK:
-                raise OSError(f"etcd answered {answer.status}: {text[:200]!r}")
-        finally:
-            connection.close()
+    def _call(
+        self,
+        what: str,
+        body: Mapping[str, Any],
+        connection: http.client.HTTPSConnection | None = None,
+    ) -> dict[str, Any]:
+        if connection is None:
+            with closing(self._connection()) as own:
+                return self._call(what, body, own)
+        connection.request("POST", f"/v3/kv/{what}", json.dumps(body))
+        answer = connection.getresponse()
+        text = answer.read()
+        if answer.status != http.client.OK:
+            raise OSError(f"etcd answered {answer.status}: {text[:200]!r}")
         found: dict[str, Any] = json.loads(text)
         return found
+
+    def _connection(self) -> http.client.HTTPSConnection:
+        return http.client.HTTPSConnection(
+            "127.0.0.1", self._port, context=self._context, timeout=ETCD_SECONDS
+        )
 
 
 def _encoded(data: bytes) -> str:

@@ -24,7 +24,6 @@ from agentsession_core.mailbox.parse import read_text
 from sessionload.api import Api, core_path, sessions_path
 from sessionload.cost import REGISTRY, Etcd
 
-# Three objects each; etcd takes 128 puts in one transaction.
 AT_ONCE: Final = 40
 HASH: Final = b"hash"
 VOLUMES: Final = "/api/v1/persistentvolumes"

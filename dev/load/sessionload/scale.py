@@ -64,11 +64,13 @@ class Size:
     wake_seconds: float
     seed: int
     moves: tuple[str, ...]
+    idle_at: tuple[int, ...]
 
     def steps(self) -> list[int]:
-        """Numbers of sessions at which idle ones are measured."""
-        shares = (round(self.sessions * share) for share in SHARES)
-        return sorted({self.lives, *(step for step in shares if step > self.lives)})
+        """Numbers of sessions at which idle ones are measured: the first ones and all among them."""
+        wanted = self.idle_at or tuple(round(self.sessions * share) for share in SHARES)
+        between = (step for step in wanted if self.lives < step < self.sessions)
+        return sorted({self.lives, *between, self.sessions})
 
     def of(self, most: int) -> int:
         """How many of something: `most` in a run of 1,000 sessions or more, fewer in a try."""
