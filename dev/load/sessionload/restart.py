@@ -16,7 +16,7 @@ from sessionload.scene import OPERATOR_USER, Scene
 from workbench.bench.figures import Figure, Section, Stage, Statistic, Target, Unit
 
 RECONCILED_SECONDS = 10
-DEADLINE_SECONDS = 120.0
+DEADLINE_SECONDS = 300.0
 LOOK_SECONDS = 0.2
 # Of fewer nobody sees in a process' time that those at rest are looked at one after the other.
 MANY = 500
