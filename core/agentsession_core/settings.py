@@ -90,6 +90,8 @@ class OperatorSettings(SettingsModel):
     metrics_port: int = Field(default=9090, ge=1, le=65535)
     sweep_seconds: float = Field(default=30, gt=0)
     anti_entropy_seconds: float = Field(default=600, gt=0)
+    # The API server sends a bookmark a minute: a watch without a byte for longer is dead.
+    watch_silence_seconds: float = Field(default=70, gt=0)
     drain_grace_seconds: float = Field(default=30, gt=0)
     backoff_base_seconds: float = Field(default=2, gt=0)
     backoff_limit_seconds: float = Field(default=300, gt=0)

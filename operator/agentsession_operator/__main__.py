@@ -124,7 +124,9 @@ async def serve(settings: Settings, secrets: SecretFiles) -> None:
         async with serve_health(settings.operator.port, unready):
             kopf_task = asyncio.create_task(
                 run_kopf(
-                    build_registry(handlers, comparison.ask),
+                    build_registry(
+                        handlers, comparison.ask, settings.operator.watch_silence_seconds
+                    ),
                     settings.session_namespaces,
                     synced,
                     stop,

@@ -72,7 +72,9 @@ class _NoMemories(ResourceMemories):
         )
 
 
-def build_registry(handlers: Handlers, relisted: Callable[[], None]) -> kopf.OperatorRegistry:
+def build_registry(
+    handlers: Handlers, relisted: Callable[[], None], watch_silence_seconds: float
+) -> kopf.OperatorRegistry:
     """Every kind the operator watches. Event handlers only: all others write to the objects.
 
     `relisted` is called when a watch had to begin anew with a list.
@@ -91,7 +93,7 @@ def build_registry(handlers: Handlers, relisted: Callable[[], None]) -> kopf.Ope
             _adapter(resource[-1], handle, relists, relisted)
         )
     kopf.on.login(registry=registry)(_login)
-    kopf.on.startup(registry=registry)(_configure)
+    kopf.on.startup(registry=registry)(_configuration(watch_silence_seconds))
     return registry
 
 
@@ -114,7 +116,15 @@ def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
     return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
 
-def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+def _configuration(watch_silence_seconds: float) -> Callable[..., None]:
+    def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+        _configure(settings)
+        settings.watching.inactivity_timeout = watch_silence_seconds
+
+    return configure
+
+
+def _configure(settings: kopf.OperatorSettings) -> None:
     # Watching CRDs, namespaces and peerings needs cluster-wide rights and stalls 54 s without them.
     settings.scanning.disabled = True
     settings.peering.standalone = True
@@ -134,8 +144,6 @@ def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10
     settings.networking.error_backoffs = _Backoffs()
-    # The API server sends a bookmark a minute: a watch without one for longer is dead.
-    settings.watching.inactivity_timeout = 70
     # One line per event and object is not for people.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
 

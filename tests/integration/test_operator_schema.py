@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import json
-import os
-import signal
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 from redis.asyncio import Redis
 
 from agentsession_testing.api_server import ApiServer, running
-from agentsession_testing.operator_worlds import IMAGES
-from agentsession_testing.serving import free_port, until
+from agentsession_testing.operator_process import (
+    NAMESPACE,
+    START_SECONDS,
+    OperatorProcess,
+    operator_settings,
+    running_operator,
+)
+from agentsession_testing.serving import until
 from agentsession_testing.valkey import Valkey
 
 CRDS = Path(__file__).resolve().parents[2] / "crds"
 OPENAPI = "/openapi/v3/apis/agentsession.dev/v1alpha1"
-NAMESPACE = "agents"
 SESSIONS = f"/apis/agentsession.dev/v1alpha1/namespaces/{NAMESPACE}/agentsessions"
 JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
-START_SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -72,53 +71,11 @@ async def install(server: ApiServer, sessions: dict[str, Any]) -> None:
     await until(served, "the API server serves the CRD as it is", START_SECONDS)
 
 
-class Operator:
-    """A running operator process."""
-
-    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
-        self.process = process
-        self.port = port
-
-    async def readiness(self) -> tuple[int, str]:
-        """Status and text of /readyz; (0, '') before it listens."""
-        assert self.process.returncode is None, "the operator has ended"
-        async with httpx.AsyncClient() as client:
-            try:
-                answer = await client.get(f"http://127.0.0.1:{self.port}/readyz")
-            except httpx.TransportError:
-                return 0, ""
-        return answer.status_code, answer.text
-
-
-@asynccontextmanager
-async def operator(server: ApiServer, valkey: Valkey, folder: Path) -> AsyncIterator[Operator]:
-    port = free_port()
-    settings = {
-        "redis": {"url": valkey.url},
-        "sessionNamespaces": [NAMESPACE],
-        "agentImages": {kind.value: {"image": image.image} for kind, image in IMAGES.items()},
-        "operator": {"port": port, "metricsPort": free_port()},
-    }
-    config = folder / "config.yaml"
-    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    log = (folder / "operator.log").open("wb")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "agentsession_operator"),
-        *("--config", str(config), "--secrets", str(folder)),
-        env={**os.environ, "KUBECONFIG": str(server.kubeconfig)},
-        stdout=log,
-        stderr=log,
-    )
-    try:
-        yield Operator(process, port)
-    except AssertionError as error:
-        text = (folder / "operator.log").read_text(errors="replace")[-4000:]
-        raise AssertionError(f"{error}\n{text}") from error
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-        await asyncio.wait_for(process.wait(), 20)
-        log.close()
+def operator(
+    server: ApiServer, valkey: Valkey, folder: Path
+) -> AbstractAsyncContextManager[OperatorProcess]:
+    environment = {"KUBECONFIG": str(server.kubeconfig)}
+    return running_operator(folder, operator_settings(valkey.url), environment)
 
 
 def session(name: str, **spec: Any) -> dict[str, Any]:
@@ -137,23 +94,19 @@ async def test_older_crds_are_named_and_waited_for(
     del properties(older, "spec")["operatingMode"]
     del properties(older, "status", "usage")["costUSD"]
     await install(api_server, older)
-    async with operator(api_server, valkey, tmp_path) as running_operator:
+    async with operator(api_server, valkey, tmp_path) as process:
 
         async def refuses() -> bool:
-            status, text = await running_operator.readiness()
+            status, text = await process.readiness()
             return status == 503 and "AgentSession.spec.operatingMode" in text
 
         await until(refuses, "the operator names what the CRDs lack", START_SECONDS)
-        _, text = await running_operator.readiness()
+        _, text = await process.readiness()
         assert "AgentSession.status.usage.costUSD" in text
         assert "kubectl apply --server-side -f crds/" in text
 
         await install(api_server, definition("agentsessions.yaml"))
-
-        async def ready() -> bool:
-            return (await running_operator.readiness())[0] == 200
-
-        await until(ready, "the operator is ready once the CRDs are applied", START_SECONDS)
+        await process.ready()
 
 
 async def test_newer_crds_are_served_and_their_fields_left_alone(
@@ -163,12 +116,8 @@ async def test_newer_crds_are_served_and_their_fields_left_alone(
     properties(newer, "spec")["mood"] = {"type": "string"}
     properties(newer, "status")["mood"] = {"type": "string"}
     await install(api_server, newer)
-    async with operator(api_server, valkey, tmp_path) as running_operator:
-
-        async def ready() -> bool:
-            return (await running_operator.readiness())[0] == 200
-
-        await until(ready, "the operator is ready", START_SECONDS)
+    async with operator(api_server, valkey, tmp_path) as process:
+        await process.ready()
         api_server.apply(session("newer", prompt="hello", mood="cheerful"))
         written = api_server.get(f"{SESSIONS}/newer")
         status = {**written.get("status", {}), "mood": "sunny"}

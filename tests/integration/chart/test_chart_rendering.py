@@ -13,6 +13,7 @@ import yaml
 from agentsession_core.api.template import AgentSessionTemplateSpec
 from agentsession_core.naming import ANNOTATION_GATEWAY, CLI_SERVICE_ACCOUNT, RUNNER_SERVICE_ACCOUNT
 from agentsession_core.settings import Settings, load_settings
+from agentsession_operator.rights import NEEDED
 from agentsession_testing.chart import (
     CHART,
     IMAGES,
@@ -264,6 +265,8 @@ def test_the_rights_are_those_that_the_parts_need(helm: Helm) -> None:
     operator = rights("Role", "agentsession-operator")
     assert not [right for right in operator if right[1] in {"secrets", "configmaps"}]
     assert not [right for right in operator if "*" in right]
+    needed = {(group, resource, verb) for group, resource, verbs in NEEDED for verb in verbs}
+    assert needed <= set(operator), "what the operator misses it says, and is unready"
     # `spec` is the user's: the operator may write nothing but the status.
     assert {verb for group, resource, verb in operator if resource == "agentsessions"} == {
         *("get", "list", "watch", "delete")
