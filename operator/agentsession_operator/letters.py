@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from agentsession_core.api import OperatingMode, Reason, TurnOutcome
+from agentsession_core.api import (
+    ConditionStatus,
+    ConditionType,
+    OperatingMode,
+    Reason,
+    TurnOutcome,
+)
 from agentsession_core.mailbox.letters import GivenUp
 from agentsession_core.mailbox.model import TurnRecord
 from agentsession_operator.assess import Assessment
@@ -74,19 +80,28 @@ def give_up_waiting(world: World, found: Assessment) -> list[Action]:
 def given_up_at(world: World, found: Assessment) -> float | None:
     """When the oldest message is given up, in seconds since the epoch; None while it has a chance.
 
-    A session that sleeps by hand keeps its messages: it is no failure that nothing starts. However
-    old a message is (the operator was away, Redis was restored), a start is tried before.
+    A session that sleeps by hand keeps its messages: it is no failure that nothing starts, and their
+    time begins when it is awake again. However old a message is (the operator was away, Redis was
+    restored), a start is tried before.
     """
     oldest = world.mailbox.waiting_since
     if oldest is None or not world.holds_mailbox or found.connected:
         return None
     if world.session.spec.operating_mode is OperatingMode.SUSPENDED:
         return None
-    end = oldest + world.limits.message_lifetime
+    end = max(oldest, _awake_since(world)) + world.limits.message_lifetime
     if found.live and found.record is not None:
         return max(end, found.record.begun_at + world.limits.hello_timeout)
     is_barred = found.refusal or found.workspace or found.may_run or not world.place.free
     return end if is_barred or world.now < backoff_until(world) else None
+
+
+def _awake_since(world: World) -> float:
+    """When the session was last seen to wake up, in seconds since the epoch; 0 while it sleeps."""
+    for condition in world.session.status.conditions or ():
+        if condition.type is ConditionType.SUSPENDED and condition.status is ConditionStatus.FALSE:
+            return condition.last_transition_time.timestamp()
+    return 0.0
 
 
 def tell_held(world: World, found: Assessment) -> list[Action]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -229,6 +230,25 @@ class TestGivenUpAfterADay:
     )
     def test_not_given_up(self, world: World) -> None:
         assert GiveUp not in kinds(plan(world).actions)
+
+    @pytest.mark.parametrize(("awake", "given_up"), [(DAY - 1, False), (DAY, True)])
+    def test_a_message_that_was_kept_has_its_day_from_the_waking_on(
+        self, awake: float, given_up: bool
+    ) -> None:
+        since = datetime.fromtimestamp(NOW - awake, UTC).isoformat()
+        suspended = {
+            "type": "Suspended",
+            "status": "False",
+            "reason": "Awake",
+            "message": "",
+            "lastTransitionTime": since,
+        }
+        session = make_session(
+            templateRef={"name": "none"}, status={"conditions": [suspended]}, age=5 * DAY
+        )
+        kept = replace(WAITING, waiting_since=NOW - 3 * DAY)
+        actions = plan(self.barred(session=session, mailbox=kept)).actions
+        assert (GiveUp in kinds(actions)) is given_up
 
     def test_is_looked_at_in_time(self) -> None:
         young = replace(WAITING, waiting_since=NOW - DAY + 100)
