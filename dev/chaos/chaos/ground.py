@@ -190,8 +190,11 @@ async def _wait_ready(ground: Ground, tasks: list[asyncio.Task[None]]) -> None:
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=1)
     for task in tasks:
         with suppress(asyncio.CancelledError):
-            await task
+            task.result()

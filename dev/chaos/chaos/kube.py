@@ -14,6 +14,8 @@ MERGE: Final = "application/merge-patch+json"
 JSON: Final = "application/json"
 APPLY: Final = "application/apply-patch+yaml"
 RETRY_SECONDS: Final = 0.25
+# No restart of the API server takes so long.
+GIVE_UP_SECONDS: Final = 180.0
 _PASSING: Final = frozenset({429, 500, 502, 503, 504})
 
 
@@ -44,7 +46,11 @@ class Kube:
     async def call(
         self, method: str, path: str, body: Body | None = None, content_type: str = JSON
     ) -> Body:
-        """An answer's body. Raises KubeError for what another try would not change."""
+        """An answer's body. Raises KubeError for what another try would not change, and TimeoutError."""
+        async with asyncio.timeout(GIVE_UP_SECONDS):
+            return await self._call(method, path, body, content_type)
+
+    async def _call(self, method: str, path: str, body: Body | None, content_type: str) -> Body:
         content = None if body is None else json.dumps(body)
         while True:
             try:

@@ -40,6 +40,12 @@ class Pod:
         return str(self.body["metadata"]["uid"])
 
     @property
+    def job(self) -> str:
+        """Uid of the Job that controls it, or its own."""
+        owners = self.body["metadata"].get("ownerReferences", ())
+        return str(next((owner["uid"] for owner in owners), self.uid))
+
+    @property
     def session(self) -> str:
         return str(self.body["metadata"].get("labels", {}).get(naming.LABEL_SESSION, ""))
 
@@ -76,6 +82,9 @@ class Node:
         self.pods: dict[str, Pod] = {}
         self.stays: dict[str, list[Stay]] = {}
         self.started = 0
+        # Overlaps with a pod that the Job controller made although its Job had one before.
+        self.replacements: list[str] = []
+        self._jobs: dict[str, list[str]] = {}
         self._schedulable = asyncio.Event()
         self._schedulable.set()
 
@@ -168,7 +177,7 @@ class Node:
         workspace = claim["metadata"]["uid"]
         spec = await self._prepare(pod, workspace)
         started = _now()
-        self._enter(workspace, pod.name)
+        self._enter(workspace, pod)
         pod.container = container = await Container.start(spec)
         self.started += 1
         reporting = asyncio.create_task(self._report_running(pod, started))
@@ -182,12 +191,21 @@ class Node:
         await asyncio.wait({ending, reporting})
         await self._report_end(pod, started, code)
 
-    def _enter(self, workspace: str, pod: str) -> None:
+    def _enter(self, workspace: str, pod: Pod) -> None:
+        self._jobs.setdefault(pod.job, []).append(pod.name)
         stays = self.stays.setdefault(workspace, [])
         others = [stay.pod for stay in stays if stay.until is None]
         if others:
-            self._on_overlap(workspace, f"{pod} started while {', '.join(others)} ran")
-        stays.append(Stay(pod, time.monotonic()))
+            what = f"{pod.name} started while {', '.join(others)} ran"
+            if self._are_replacements([pod.name, *others]):
+                self.replacements.append(what)
+            else:
+                self._on_overlap(workspace, what)
+        stays.append(Stay(pod.name, time.monotonic()))
+
+    def _are_replacements(self, names: list[str]) -> bool:
+        """Whether a Job of one of these pods has had another pod before it."""
+        return any(name in pods[1:] for pods in self._jobs.values() for name in names)
 
     def _leave(self, workspace: str, pod: str) -> None:
         stays = self.stays[workspace]

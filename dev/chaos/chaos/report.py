@@ -28,6 +28,7 @@ class Report:
     starts: dict[str, int]
     own_ends: list[str]
     runs: int
+    replacements: list[str]
     figures: Figures
     violations: list[Violation]
     evidence: list[str]
@@ -57,6 +58,7 @@ class Report:
                 f"median {f.median:.1f} s, p95 {f.p95:.1f} s, longest {f.longest:.1f} s",
             ),
             ("runs", str(self.runs)),
+            ("second pods of one Job", "; ".join(self.replacements) or "none"),
             ("pods evicted", str(self.evicted)),
             ("API server answered", api),
             ("ended by themselves", "; ".join(self.own_ends) or "none"),

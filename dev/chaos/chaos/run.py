@@ -19,6 +19,7 @@ from chaos.traffic import Person, Traffic, people
 from chaos.watching import Watching
 
 LOOK_SECONDS: Final = 0.2
+SABOTAGE_SECONDS: Final = 90.0
 LOG_LINES: Final = 60
 # More than the thirty that a full run must have done: some find nothing to hit.
 LEAST_OF_EACH: Final = 40
@@ -92,7 +93,8 @@ class _Run:
                 for planned in schedule:
                     group.create_task(self._at(planned))
             if self._sabotage is not None:
-                await self._sabotage(self._ground, self._ledger)
+                async with asyncio.timeout(SABOTAGE_SECONDS):
+                    await self._sabotage(self._ground, self._ledger)
             self._note("quiet: nothing is broken and nobody writes any more")
             await self._settle(eyes)
             self._ledger.close()
@@ -100,9 +102,7 @@ class _Run:
             await self._check_end()
         finally:
             ended = [eye for eye in eyes if eye.done()]
-            for eye in eyes:
-                eye.cancel()
-            await asyncio.wait(eyes)
+            await _cancel(eyes)
         for eye in ended:
             eye.result()
         return self._report()
@@ -167,6 +167,7 @@ class _Run:
             starts={worker.name: worker.starts for worker in ground.workers},
             own_ends=[end for worker in ground.workers for end in worker.own_ends],
             runs=ground.node.started,
+            replacements=list(ground.node.replacements),
             figures=figures(ledger.mailboxes.values(), ledger.violations),
             violations=list(ledger.violations),
             evidence=[self._evidence(violation) for violation in ledger.violations[:5]],
@@ -184,3 +185,12 @@ class _Run:
             if any(name in line for name in wanted)
         ]
         return "\n".join(["history", *history, "logs", *lines[-LOG_LINES:]])
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancels again what a client has caught: a run may not hang at its end."""
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=1)

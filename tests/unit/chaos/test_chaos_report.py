@@ -23,6 +23,7 @@ REPORT = Report(
     starts={"operator-0": 3},
     own_ends=[],
     runs=9,
+    replacements=["a-r1-y started while a-r2-x ran"],
     figures=figures(Ledger().mailboxes.values(), []),
     violations=[],
     evidence=[],
