@@ -22,8 +22,9 @@ T = TypeVar("T")
 _MERGE: Final = "application/merge-patch+json"
 _PAGE: Final = 500
 _EXPIRED: Final = 410
-# What the API server or something in front of it says when it cannot answer anybody.
-_UNAVAILABLE: Final = frozenset({0, 429, 502, 503, 504})
+# What the API server, or something in front of it, says when it answers nobody of this process: it
+# has too much to do, is away, or does not take its token, which kubelet renews.
+_UNAVAILABLE: Final = frozenset({0, 401, 429, 502, 503, 504})
 CALL_SECONDS: Final = 30.0
 RETRY_AFTER_LIMIT: Final = 60.0
 _EVENTS: Final = 50
