@@ -10,6 +10,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from rich.console import Console
+
+from localcluster.build import build_missing, kwok_target
+from localcluster.console import Reporter as BuildReporter
+from localcluster.errors import ClusterError
 from localcluster.images import ImageStore
 from localcluster.settings import load_settings as load_cluster_settings
 from workbench.clusters import Cluster
@@ -44,7 +49,7 @@ def run_tests(
         **cluster.environment(),
         **_agent_cli(settings, reporter),
         **_second_agent_image(settings),
-        **_control_plane(settings),
+        **_control_plane(settings, reporter),
         "AGENTSESSION_TEST_NAMES": json.dumps(
             {
                 "release": names.release,
@@ -86,11 +91,21 @@ def _agent_cli(settings: Settings, reporter: Reporter) -> dict[str, str]:
     return {"CLAUDE_BINARY": str(binary)}
 
 
-def _control_plane(settings: Settings) -> dict[str, str]:
-    """LOCALKUBE_BINARY: etcd and the API server, for tests that need a pair of their own."""
+def _control_plane(settings: Settings, reporter: Reporter) -> dict[str, str]:
+    """LOCALKUBE_BINARY: etcd and the API server, for tests that need a pair of their own.
+
+    kwok is built here where it is missing: a test of load would be over its time with that.
+    """
     if settings.cluster is not ClusterKind.LOCAL:
         return {}
     cluster_settings = load_cluster_settings(os.environ, settings.clone)
+    with reporter.step("build kwok, unless it is there"):
+        try:
+            build_missing(
+                cluster_settings.paths, BuildReporter(Console(stderr=True)), [kwok_target()]
+            )
+        except ClusterError as error:
+            raise WorkbenchError(error.cause, error.next_step) from error
     return {"LOCALKUBE_BINARY": str((cluster_settings.paths.bin / "kubectl").resolve())}
 
 
