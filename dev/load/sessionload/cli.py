@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -14,10 +15,13 @@ from agentsession_core import kube
 from localcluster.console import Reporter
 from localcluster.errors import ClusterError
 from sessionload.api import Api
+from sessionload.generator import PLAYED_IMAGE, Kind
+from sessionload.openload import Load, Target, run_load
 from sessionload.records import Journal
 from sessionload.scale import MOVES, Size, run_scale
 from sessionload.standin import Settings as StandInSettings
 from sessionload.standin import StandIn
+from workbench.bench.table import make_console, show
 
 WAKE_SECONDS = 600.0
 CLONE = Path(__file__).resolve().parents[3]
@@ -107,6 +111,51 @@ def scale(
         reporter.error(error)
         sys.exit(1)
     sys.exit(1 if failed else 0)
+
+
+@main.command()
+@click.option("--namespace", default="agents", show_default=True, help="Where sessions live.")
+@click.option("--redis-url", required=True, help="The installation's Redis, e.g. by port-forward.")
+@click.option("--redis-password", envvar="REDIS_PASSWORD", default="", help="Or REDIS_PASSWORD.")
+@click.option(
+    "--kind",
+    type=click.Choice([Kind.COLD.value, Kind.RESUMED.value, Kind.WARM.value]),
+    default=Kind.COLD.value,
+    show_default=True,
+    help="New sessions, sleeping ones, or ones with a live run.",
+)
+@click.option("--rate", type=float, help="So many a second, open loop (Poisson).")
+@click.option("--seconds", default=60.0, show_default=True, help="How long, with --rate.")
+@click.option("--burst", "count", default=10, show_default=True, help="So many at once.")
+@click.option("--seed", envvar="SEED", default=1, show_default=True, help="Of the random times.")
+@click.option("--plain-every", default=0, help="A plain Job beside every so many sessions.")
+@click.option("--plain-image", default=PLAYED_IMAGE, help="What plain Jobs run on real nodes.")
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path),
+    default=CLONE / ".build" / "load.jsonl",
+    help="A line of JSON per object.  [default: .build/load.jsonl]",
+)
+def run(
+    namespace: str,
+    redis_url: str,
+    redis_password: str,
+    kind: str,
+    rate: float | None,
+    seconds: float,
+    count: int,
+    seed: int,
+    plain_every: int,
+    plain_image: str,
+    journal: Path,
+) -> None:
+    """Send load to the installation that KUBECONFIG names, on whatever nodes it has.
+
+    Sessions of the load are removed at the end, also those that an earlier, killed one left.
+    """
+    load = Load(Kind(kind), rate, seconds, count, seed, plain_every, plain_image)
+    section = asyncio.run(run_load(Target(namespace, redis_url, redis_password, journal), load))
+    show(make_console(), f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", [section], [])
 
 
 @main.command("stand-in")

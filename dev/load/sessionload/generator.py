@@ -19,6 +19,8 @@ ANSWER_SECONDS = 300.0
 NEVER_SECONDS = 86_400
 REST = frozenset({"Suspended"})
 LABEL = f"{naming.GROUP}/load"
+# No pod is ever made of it: kwok only says that one runs.
+PLAYED_IMAGE = "localhost/played:none"
 
 
 class Kind(StrEnum):
@@ -111,7 +113,10 @@ class Generator:
         return await self._follow(sample, habits, lambda: self._api.patch(path, patch))
 
     async def plain(
-        self, sample: Sample, first_instruction: Callable[[str], Awaitable[float]]
+        self,
+        sample: Sample,
+        first_instruction: Callable[[str], Awaitable[float]],
+        image: str = PLAYED_IMAGE,
     ) -> Sample:
         """A plain Job with a volume claim of its own, as a baseline; both are removed.
 
@@ -122,7 +127,7 @@ class Generator:
         try:
             claims = core_path(self._namespace, "persistentvolumeclaims")
             await self._api.post(claims, _claim(sample.name, labels))
-            await self._api.post(jobs_path(self._namespace), _job(sample.name, labels))
+            await self._api.post(jobs_path(self._namespace), _job(sample.name, labels, image))
             sample.accepted = time.time()
             sample.hello = await first_instruction(sample.name)
             await self._api.delete(jobs_path(self._namespace, sample.name))
@@ -217,10 +222,10 @@ def _claim(name: str, labels: dict[str, str]) -> Body:
     }
 
 
-def _job(name: str, labels: dict[str, str]) -> Body:
+def _job(name: str, labels: dict[str, str], image: str) -> Body:
     container = {
         "name": "plain",
-        "image": "localhost/played:none",
+        "image": image,
         "volumeMounts": [{"name": "workspace", "mountPath": naming.WORKSPACE}],
         "securityContext": {
             "allowPrivilegeEscalation": False,

@@ -34,6 +34,7 @@ THINK_SECONDS = 0.2
 # A name that is part of no other text: copies of the session have theirs in its places.
 MODEL = "session-to-be-copied"
 FILL_AT_ONCE = 32
+LAID_SECONDS = 600.0
 FAILURES = (ApiError, LateError, RedisError, TimeoutError, OSError, ValueError, KeyError)
 # How much of all sessions is there when idle sessions are measured.
 SHARES = (0.1, 0.5, 1.0)
@@ -154,6 +155,8 @@ class ScaleRun:
                 parts = (here.redis, here.etcd)
                 model = await read_model(here.api, *parts, SESSIONS, here.names[0])
                 here.names += await lay(*parts, model, missing)
+                # By then the API server's watch caches, which lists come from, have them, too.
+                await here.tracker.wait(here.names[-1], "laid down", lambda _: True, LAID_SECONDS)
 
         async def restart() -> None:
             self._restarts.append(await measure_restart(here, upto, fill))
