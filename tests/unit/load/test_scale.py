@@ -4,7 +4,9 @@ import uuid
 
 import pytest
 
+from sessionload.generator import Kind
 from sessionload.laying import Model, _Copy
+from sessionload.openload import Load
 from sessionload.scale import MOVES, Size
 from sessionload.wakes import grows
 
@@ -68,3 +70,11 @@ def test_a_copy_differs_from_its_model_in_names_and_uids_and_in_no_length() -> N
         assert value != copied
     assert first.fields("mailbox")["session_uid"] in first.objects()[0][1].decode()
     assert not set(first.objects()) & set(second.objects())
+
+
+def test_a_load_is_a_rate_for_a_time_or_a_burst() -> None:
+    at_a_rate = Load(Kind.COLD, 5.0, 100.0, 3, 1, 0, "")
+    at_once = Load(Kind.WARM, None, 100.0, 3, 1, 0, "")
+    assert 400 < len(at_a_rate.moments()) < 600
+    assert at_once.moments() == [0.0, 0.0, 0.0]
+    assert (at_a_rate.pattern, at_once.pattern) == ("poisson 5/s", "burst of 3")
