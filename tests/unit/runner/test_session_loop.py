@@ -13,10 +13,11 @@ from agentsession_runner.gateway_client import (
     GatewayRefusedError,
     GatewayUnavailableError,
 )
-from agentsession_runner.orders import CancelOrder, DrainOrder, Message, TurnOrder
+from agentsession_runner.orders import CancelOrder, DrainOrder, ExportOrder, Message, TurnOrder
 from agentsession_runner.reports import TurnReport
 from agentsession_runner.session_loop import SHORT_RESULT_BYTES, SessionLoop
 from agentsession_runner.turn_runner import TurnRunner
+from agentsession_testing.serving import until_true
 
 DEADLINE_SECONDS = 10.0
 
@@ -161,3 +162,31 @@ async def test_a_waiting_turn_can_be_cancelled() -> None:
     ((_, result),) = client.results
     assert result["outcome"] == "Cancelled"
     assert not runner.began.is_set()
+
+
+async def test_a_run_that_hands_over_its_workspace_leaves_afterwards() -> None:
+    client, handed_over = Client(), asyncio.Event()
+    taken: list[ExportOrder] = []
+
+    async def export(order: ExportOrder) -> None:
+        taken.append(order)
+        await handed_over.wait()
+
+    loop = SessionLoop(
+        cast("GatewayClient", client),
+        cast("TurnRunner", Runner()),
+        lambda: 0.0,
+        lambda text: None,
+        export,
+    )
+    order = ExportOrder("e1", "http://gateway:8080")
+    loop.take(order)
+    loop.take(DrainOrder())
+    loop.take(turn("t1"))
+    work = asyncio.create_task(loop.work())
+    # A turn does not wait for it, only the end of the run does.
+    await until_true(lambda: client.results, "the turn's result is posted", DEADLINE_SECONDS)
+    assert (taken, client.bye_count) == ([order], 0)
+    handed_over.set()
+    await finish(work)
+    assert client.bye_count == 1
