@@ -191,7 +191,9 @@ def test_a_secret_is_never_in_a_command_an_environment_or_the_configuration(helm
     for secret in ("sk-test-0123", 'pass"word', base64.b64encode(b"sk-test-0123").decode()):
         assert secret not in text
     for spec in pod_specs(shown).values():
-        assert all("env" not in container for container in spec["containers"])
+        # An environment holds what Kubernetes knows of the pod, and nothing else.
+        variables = [one for container in spec["containers"] for one in container.get("env", [])]
+        assert all(set(one["valueFrom"]) == {"fieldRef"} for one in variables)
 
 
 def test_only_the_gateway_gets_the_model_key(helm: Helm) -> None:
