@@ -87,6 +87,7 @@ class TestHello:
             "processMode": "PerTurn",
             "instructions": "Be kind.",
             "skills": [{"name": "deploy", "files": [{"path": "SKILL.md", "content": "How to."}]}],
+            "drained": False,
         }
         state = await harness.store.state(USER)
         assert state.run is not None
@@ -225,7 +226,8 @@ class TestEvents:
         await harness.begin_run()
         await harness.begin_turn()
         assert problem(await client.post(EVENTS, json=batch)) == expected
-        assert await redis_client.xlen(MailboxKeys(USER).events) == 0
+        # But for the entry that says that the turn has begun.
+        assert await redis_client.xlen(MailboxKeys(USER).events) == 1
 
     async def test_the_largest_event_passes(
         self, harness: Harness, client: httpx.AsyncClient
