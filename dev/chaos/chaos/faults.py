@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from chaos.ground import Ground
@@ -21,8 +21,12 @@ REDIS_AWAY_SECONDS: Final = 0.5
 class Faults:
     """One method per kind; `done` counts what really happened, `missed` what found no target."""
 
-    def __init__(self, ground: Ground, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, ground: Ground, note: Callable[[str], None], pauses: Mapping[Fault, float]
+    ) -> None:
         self._ground = ground
+        # Faults that have waited for a target would hit the first one all at once otherwise.
+        self._pauses = pauses
         self._note = note
         self.done: Counter[Fault] = Counter()
         self.missed: Counter[Fault] = Counter()
@@ -61,6 +65,8 @@ class Faults:
                 await asyncio.sleep(LOOK_SECONDS)
             self.done[fault] += 1
             self._note(f"{fault.value} {target}")
+            if not self.over:
+                await asyncio.sleep(self._pauses.get(fault, 0.0))
 
     def _pod(self, pick: float) -> Pod | None:
         running = self._ground.node.running

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,12 +76,16 @@ class _Run:
         self._ground = ground
         self._ledger = ledger
         self._clock = Clock()
-        self._faults = Faults(ground, self._note)
+        seconds = wish.minutes * 60
+        self._schedule = make_schedule(wish.seed, seconds, wish.faults, wish.kinds, LEAST_OF_EACH)
+        counted = Counter(planned.fault for planned in self._schedule)
+        # Never more than twice as dense as planned.
+        pauses = {fault: seconds / number / 2 for fault, number in counted.items()}
+        self._faults = Faults(ground, self._note, pauses)
 
     async def run(self) -> Report:
         wish, seconds = self._wish, self._wish.minutes * 60
         persons = people(wish.sessions, wish.seed)
-        schedule = make_schedule(wish.seed, seconds, wish.faults, wish.kinds, LEAST_OF_EACH)
         watching = Watching(self._ground, self._ledger, self._clock)
         eyes = [
             asyncio.create_task(watching.read_answers(persons)),
@@ -90,7 +95,7 @@ class _Run:
             async with asyncio.TaskGroup() as group:
                 traffic = Traffic(self._ground, self._ledger, wish.seed, self._clock)
                 group.create_task(self._write(traffic, persons, seconds))
-                for planned in schedule:
+                for planned in self._schedule:
                     group.create_task(self._at(planned))
             if self._sabotage is not None:
                 async with asyncio.timeout(SABOTAGE_SECONDS):
