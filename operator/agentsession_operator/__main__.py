@@ -125,7 +125,10 @@ async def serve(settings: Settings, secrets: SecretFiles) -> None:
             kopf_task = asyncio.create_task(
                 run_kopf(
                     build_registry(
-                        handlers, comparison.ask, settings.operator.watch_silence_seconds
+                        handlers,
+                        ground.heard,
+                        comparison.ask,
+                        settings.operator.watch_silence_seconds,
                     ),
                     settings.session_namespaces,
                     synced,

@@ -73,11 +73,14 @@ class _NoMemories(ResourceMemories):
 
 
 def build_registry(
-    handlers: Handlers, relisted: Callable[[], None], watch_silence_seconds: float
+    handlers: Handlers,
+    heard: Callable[[], None],
+    relisted: Callable[[], None],
+    watch_silence_seconds: float,
 ) -> kopf.OperatorRegistry:
     """Every kind the operator watches. Event handlers only: all others write to the objects.
 
-    `relisted` is called when a watch had to begin anew with a list.
+    `heard` is called with every event, `relisted` when a watch had to begin anew with a list.
     """
     relists = Relists()
     registry = kopf.OperatorRegistry()
@@ -90,17 +93,24 @@ def build_registry(
     )
     for resource, handle in kinds:
         kopf.on.event(*resource, id=f"watch-{resource[-1]}", registry=registry)(
-            _adapter(resource[-1], handle, relists, relisted)
+            _adapter(resource[-1], handle, relists, heard, relisted)
         )
     kopf.on.login(registry=registry)(_login)
     kopf.on.startup(registry=registry)(_configuration(watch_silence_seconds))
     return registry
 
 
-def _adapter(kind: str, handle: Any, relists: Relists, relisted: Callable[[], None]) -> Any:
+def _adapter(
+    kind: str,
+    handle: Any,
+    relists: Relists,
+    heard: Callable[[], None],
+    relisted: Callable[[], None],
+) -> Any:
     async def on_event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
         seen, deleted = dict(body), type == "DELETED"
         handle(seen, deleted=deleted)
+        heard()
         metadata = seen["metadata"]
         # kopf's word for an object that came with a list and not as an event.
         listed = type is None

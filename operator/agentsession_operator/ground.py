@@ -31,15 +31,26 @@ class Ground:
         self._cluster = cluster
         self._namespaces = namespaces
         self._on_error = on_error
-        self._problems = {"start": "the watches have not started yet"}
+        self._problems = {
+            "start": "the watches have not started yet",
+            "watches": "no watch has told anything yet; the log of kopf says why",
+        }
 
     @property
     def problem(self) -> str | None:
         """Everything that is missing, in a line."""
         return "; ".join(self._problems.values()) or None
 
-    async def begin(self, learn: Callable[[], Awaitable[None]]) -> None:
+    def heard(self) -> None:
+        """A watch has told something: kopf reaches the API server by another address than ours."""
+        self._problems.pop("watches", None)
+
+    async def begin(
+        self, learn: Callable[[], Awaitable[None]], knows_any: Callable[[], bool]
+    ) -> None:
         """Checks everything and then has the cluster learnt (`learn`), for as long as it takes.
+
+        If nothing was learnt (`knows_any`), the watches have nothing to tell.
 
         An API server that is away is waited for here: kubelet would start a process that ends
         ever later.
@@ -47,6 +58,8 @@ class Ground:
         for step in (self._check_rights, self._check_schema, learn):
             await self._until_done(step)
         self._problems.pop("start", None)
+        if not knows_any():
+            self.heard()
 
     async def guard(self) -> None:
         """Notices a Role that somebody changes, and what has been mended, until cancelled."""

@@ -62,7 +62,7 @@ class Service:
         """Works until cancelled."""
         await synced.wait()
         # The cache has to be whole before the first decision: a child not yet seen looks like none.
-        await self._ground.begin(self._comparison.run)
+        await self._ground.begin(self._comparison.run, self._cache.knows_any)
         rebuilt = await self._epoch.begin()
         # Nobody is given a place before it is known who has one and who waited for one.
         await self._until_redis_answers(self._board.open)
