@@ -14,7 +14,10 @@ EVENTS_PER_LIFE = 8
 
 
 async def measure_lives(scene: Scene, count: int) -> Section:
-    """Lives of two turns, one suspension, one resumption, one deletion. Raises LateError."""
+    """Lives of two turns, one suspension, one resumption; a person deletes them. Raises LateError.
+
+    All at once: on a busy machine passing phases last longer than two seconds, and are written.
+    """
     await scene.quiet()
     mark = scene.audit.mark()
     first = await open_loop(burst(count), lambda n, at: scene.cold("life", n, "lives", at))
@@ -34,7 +37,7 @@ async def measure_lives(scene: Scene, count: int) -> Section:
     figures = (
         Figure(
             "lives.writes",
-            "writes in a life: two turns, one suspension, one resumption, one deletion",
+            "writes in a life: two turns, one suspension, one resumption; deleted by a person",
             Unit.COUNT,
             tuple(float(len(without_events(life))) for life in lives),
             Target(WRITES_PER_LIFE, Statistic.MAX),
