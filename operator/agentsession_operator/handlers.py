@@ -66,10 +66,14 @@ class Handlers:
             self.forget_template(key)
             return
         try:
-            self._cache.put_template(key, AgentSessionTemplate.from_api(body))
+            template = AgentSessionTemplate.from_api(body)
         except ValidationError as error:
             log.error("template not understood", template=str(key), error=str(error))
             return
+        if template == self._cache.template(key):
+            # Every comparison lists it, and ten thousand sessions may use it.
+            return
+        self._cache.put_template(key, template)
         self._look_at_users_of(key)
 
     def forget_template(self, key: Key) -> None:

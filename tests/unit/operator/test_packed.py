@@ -97,3 +97,23 @@ def test_a_list_that_shows_a_session_unchanged_has_nobody_look_at_it() -> None:
     again["metadata"]["uid"] = "another"
     handlers.session(again, deleted=False)
     assert len(queue.added) == 3
+
+
+def test_a_list_that_shows_a_template_unchanged_has_nobody_look_at_its_sessions() -> None:
+    queue, cache = Looks(), Cache()
+    cache.put_session(ANNA, AgentSession.from_api(body()))
+    handlers = Handlers(cache, queue)
+    template: dict[str, Any] = {
+        "metadata": {
+            "name": "default",
+            "namespace": "agents",
+            "uid": "template-1",
+            "resourceVersion": "1",
+        },
+        "spec": {},
+    }
+    handlers.template(template, deleted=False)
+    handlers.template(template, deleted=False)
+    assert queue.added == [ANNA]
+    handlers.template({**template, "spec": {"instructions": "Be kind."}}, deleted=False)
+    assert queue.added == [ANNA, ANNA]
