@@ -135,7 +135,7 @@ def _queued(place: Place) -> str:
     kind = "tasks" if place.task else "chats"
     number = f"Number {place.position} of {place.waiting}" if place.position else "In the queue"
     return (
-        f"{number}: the {place.places} places for runs of {kind} are taken. It starts by itself when "
+        f"{number}: all places for runs of {kind} ({place.places}) are taken. It starts by itself when "
         "its turn comes; operator.settings.maxConcurrentRuns of the chart says how many there are."
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from agentsession_testing.cluster import ModelServer, Names, Product
+from agentsession_testing.release import Upgrade, upgradable
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +38,13 @@ def new_name(product: Product, request: pytest.FixtureRequest) -> Iterator[Calla
     yield make
     if made and not getattr(request.node, "failed", False):
         product.kubectl("delete", "agentsession", *made, "--ignore-not-found", "--wait=false")
+
+
+@pytest.fixture
+def upgraded(product: Product) -> Iterator[Upgrade]:
+    """Upgrades the release under test with some values; it is put back afterwards."""
+    with upgradable(product.names) as upgrade:
+        yield upgrade
 
 
 @pytest.hookimpl(wrapper=True)

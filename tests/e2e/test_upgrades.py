@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from agentsession_testing.cluster import ModelServer, Product, condition, reply_of
 
 NewName = Callable[[str], str]
-CHART = Path(__file__).resolve().parents[2] / "charts" / "agentsession"
 MODEL = "claude-opus-5-5"
 
 
@@ -94,33 +90,6 @@ class TestTemplate:
             assert answered["status"]["runs"] == 1
 
 
-@pytest.fixture
-def upgraded(product: Product) -> Iterator[Callable[..., None]]:
-    """Upgrades the release under test with some values, and puts it back afterwards."""
-
-    def upgrade(*values: str) -> None:
-        sets = [part for value in values for part in ("--set-string", value)]
-        helm(product, "upgrade", product.names.release, str(CHART), "--reset-then-reuse-values",
-             "--skip-crds", "--wait", "--timeout", "120s", *sets)  # fmt: skip
-
-    before = revision(product)
-    yield upgrade
-    if revision(product) != before:
-        helm(product, "rollback", product.names.release, before, "--wait", "--timeout", "120s")
-
-
-def helm(product: Product, *arguments: str) -> str:
-    command = ["helm", "--namespace", product.names.namespace, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr}"
-    return done.stdout
-
-
-def revision(product: Product) -> str:
-    history = json.loads(helm(product, "history", product.names.release, "-o", "json"))
-    return str(max(entry["revision"] for entry in history))
-
-
 def test_helm_upgrade_to_a_new_agent_image(
     product: Product, new_name: NewName, upgraded: Callable[..., None]
 ) -> None:
@@ -133,7 +102,7 @@ def test_helm_upgrade_to_a_new_agent_image(
     body = product.apply(product.manifest(working, prompt="run: sleep 25; echo survived-it"))
     product.wait_reason(working, "Active", "TurnRunning")
     behind = product.patch(working, prompt="run: echo and-this-too")
-    upgraded(f"images.agent.tag={tag}")
+    upgraded({"images.agent.tag": tag})
 
     survived = product.answer(body, seconds=90)
     assert "survived-it" in reply_of(survived)

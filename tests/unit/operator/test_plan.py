@@ -316,7 +316,7 @@ class TestTheQueue:
         found, message = verdict(world, "Ready")
         assert found is Reason.QUEUED
         assert "Number 3 of 12" in message
-        assert "50 places for runs of chats" in message
+        assert "all places for runs of chats (50) are taken" in message
 
     def test_the_standing_is_that_of_the_oldest_message(self) -> None:
         mailbox = replace(WAITING, waiting_since=NOW - 77)
