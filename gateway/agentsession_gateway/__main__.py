@@ -79,7 +79,7 @@ async def serve(
     redis = connect(settings.redis.url, secrets.read(REDIS_PASSWORD))
     try:
         async with (
-            kube.connect("agentsession-gateway") as api,
+            kube.connect("agentsession-gateway", metrics.api) as api,
             upstream_client(silence_seconds) as upstream,
             redis,
         ):

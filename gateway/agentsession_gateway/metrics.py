@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    GCCollector,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-)
+from prometheus_client import Counter, Gauge, Histogram
 
-_SHORT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+from agentsession_core.metrics import SHORT, ApiMetrics, process_registry
+
 _MODEL = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 
@@ -20,9 +13,8 @@ class Metrics:
     """The gateway's metrics in a registry of their own."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=self.registry)
+        self.registry = process_registry()
+        self.api = ApiMetrics(self.registry, "gateway")
         self.model_calls = Counter(
             "agentsession_gateway_model_calls",
             "Model calls by their status' class; 'refused' were not forwarded.",
@@ -50,7 +42,7 @@ class Metrics:
         self.hello_seconds = Histogram(
             "agentsession_gateway_hello_seconds",
             "From a hello's arrival to its answer.",
-            buckets=_SHORT,
+            buckets=SHORT,
             registry=self.registry,
         )
         self.refusals = Counter(

@@ -10,12 +10,13 @@ import time
 import uuid
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import start_http_server
 from redis import RedisError
 
 from agentsession_core import kube, logs
 from agentsession_core.mailbox.connect import connect
 from agentsession_core.mailbox.store import MailboxStore
+from agentsession_core.metrics import process_registry
 from agentsession_core.settings import (
     CONFIG_FILE,
     REDIS_PASSWORD,
@@ -66,7 +67,7 @@ def main() -> None:
 
 async def serve(settings: Settings, secrets: SecretFiles) -> None:
     """Runs the operator until SIGTERM or SIGINT. Raises ClusterError if it cannot begin."""
-    registry = CollectorRegistry()
+    registry = process_registry()
     metrics = Metrics(registry)
     start_http_server(settings.operator.metrics_port, registry=registry)
     stop = asyncio.Event()
@@ -75,7 +76,7 @@ async def serve(settings: Settings, secrets: SecretFiles) -> None:
         loop.add_signal_handler(number, stop.set)
 
     async with (
-        kube.connect("agentsession-operator") as api,
+        kube.connect("agentsession-operator", metrics.api) as api,
         connect(settings.redis.url, secrets.read(REDIS_PASSWORD)) as redis,
     ):
         store, cluster, cache = MailboxStore(redis), Cluster(api), Cache()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from agentsession_core.api import Phase
+from agentsession_core.metrics import ApiMetrics
 from agentsession_operator.cache import Cache
 
 
@@ -14,6 +15,7 @@ class Metrics:
     """Everything the operator counts."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.api = ApiMetrics(registry, "operator")
         self._errors = Counter(
             "agentsession_operator_errors_total",
             "Failed attempts by kind of error; each is tried again.",
