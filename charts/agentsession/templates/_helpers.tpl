@@ -47,6 +47,13 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- if gt (len (compact (list $anthropic.apiKey $anthropic.existingSecret $anthropic.oauthToken))) 1 -}}
 {{- fail "give only one of gateway.models.anthropic.apiKey, .existingSecret and .oauthToken" -}}
 {{- end -}}
+{{- $telegram := .Values.bridge.telegram -}}
+{{- if and $telegram.token $telegram.existingSecret -}}
+{{- fail "give only one of bridge.telegram.token and bridge.telegram.existingSecret" -}}
+{{- end -}}
+{{- if and .Values.telegramServer.enabled (or $telegram.token $telegram.existingSecret) (not $telegram.apiURL) -}}
+{{- fail "telegramServer.enabled would be sent your bot's token: leave out the token, or set bridge.telegram.apiURL to where it belongs" -}}
+{{- end -}}
 {{- range .Values.networkPolicy.extraDenied -}}
 {{- if le (int (last (splitList "/" .))) 3 -}}
 {{- fail (printf "networkPolicy.extraDenied holds %s, most of the world: set defaultTemplate.network=None for agents without the world" .) -}}
@@ -103,6 +110,25 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- end -}}
 {{- end -}}
 
+{{/* The Secret with telegram-token; empty if there is no bot, and so no bridge. */}}
+{{- define "agentsession.telegramSecret" -}}
+{{- if .Values.bridge.telegram.existingSecret -}}
+{{- .Values.bridge.telegram.existingSecret -}}
+{{- else if or .Values.bridge.telegram.token .Values.telegramServer.enabled -}}
+{{- include "agentsession.name" (list . "telegram") -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "agentsession.telegramURL" -}}
+{{- if .Values.bridge.telegram.apiURL -}}
+{{- .Values.bridge.telegram.apiURL -}}
+{{- else if .Values.telegramServer.enabled -}}
+{{- printf "http://%s:8081" (include "agentsession.name" (list . "telegram-server")) -}}
+{{- else -}}
+https://api.telegram.org
+{{- end -}}
+{{- end -}}
+
 {{- define "agentsession.modelBaseURL" -}}
 {{- $anthropic := .Values.gateway.models.anthropic -}}
 {{- if $anthropic.baseURL -}}
@@ -138,6 +164,7 @@ https://api.anthropic.com
     "defaults" .Values.defaults
     "gateway" $gateway
     "operator" $operator
+    "bridge" (dict "port" 8080 "telegram" (dict "apiURL" (include "agentsession.telegramURL" .)))
     "rollout" .Values.rollout
     | toYaml -}}
 {{- end -}}
@@ -273,4 +300,13 @@ resources:
   limits: {memory: 128Mi, ephemeral-storage: 8Mi}
 securityContext:
   {{- include "agentsession.containerSecurity" . | nindent 2 }}
+{{- end -}}
+
+{{/* A list of ids as JSON: helm reads large numbers of values as floats, which toYaml writes as 1e+09. */}}
+{{- define "agentsession.integers" -}}
+{{- $numbers := list -}}
+{{- range . -}}
+{{- $numbers = append $numbers (int64 . | toString) -}}
+{{- end -}}
+[{{ join ", " $numbers }}]
 {{- end -}}

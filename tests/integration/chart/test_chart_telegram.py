@@ -1,0 +1,113 @@
+"""The bridge in the chart: there only with a bot, and with no right that it does not need."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+import yaml
+
+from agentsession_bridge.access import read_access
+from agentsession_core.settings import load_settings
+from agentsession_testing.chart import IMAGES, KEY, Helm, Object, find_helm
+
+TOKEN = "4200:a-token-of-this-test"
+BOT: Object = {"bridge": {"telegram": {"token": TOKEN}}}
+STAND_IN: Object = {"modelServer": {"enabled": True}, "telegramServer": {"enabled": True}}
+
+
+@pytest.fixture
+def helm(tmp_path: Path) -> Helm:
+    return find_helm(tmp_path)
+
+
+def named(objects: list[Object], kind: str, part: str) -> list[Object]:
+    return [
+        item
+        for item in objects
+        if item["kind"] == kind and item["metadata"]["name"] == f"agentsession-{part}"
+    ]
+
+
+def test_without_a_token_there_is_no_bridge(helm: Helm) -> None:
+    objects = helm.objects(KEY)
+    assert [o for o in objects if o["metadata"]["name"].endswith(("-bridge", "-telegram"))] == []
+
+
+def test_with_a_token_there_is_one_that_talks_to_telegram(helm: Helm, tmp_path: Path) -> None:
+    objects = helm.objects(KEY, BOT)
+    (deployment,) = named(objects, "Deployment", "bridge")
+    assert (deployment["spec"]["replicas"], deployment["spec"]["strategy"]) == (
+        1,
+        {"type": "Recreate"},
+    )
+    (secret,) = named(objects, "Secret", "telegram")
+    assert base64.b64decode(secret["data"]["telegram-token"]).decode() == TOKEN
+    (config,) = named(objects, "ConfigMap", "config")
+    file = tmp_path / "config.yaml"
+    file.write_text(config["data"]["config.yaml"])
+    assert load_settings(file).bridge.telegram.api_url == "https://api.telegram.org"
+    assert TOKEN not in yaml.safe_dump([o for o in objects if o["kind"] != "Secret"])
+
+
+def test_it_may_find_make_and_wake_sessions_and_nothing_else(helm: Helm) -> None:
+    (role,) = named(helm.objects(KEY, BOT), "Role", "bridge")
+    assert role["metadata"]["namespace"] == "agents"
+    assert role["rules"] == [
+        {
+            "apiGroups": ["agentsession.dev"],
+            "resources": ["agentsessions"],
+            "verbs": ["get", "list", "watch", "create", "patch"],
+        }
+    ]
+
+
+def test_nobody_is_let_in_unless_the_values_say_so(helm: Helm) -> None:
+    (empty,) = named(helm.objects(KEY, BOT), "ConfigMap", "access")
+    found = read_access(empty["data"]["access.yaml"])
+    assert (found.allowed_users, found.allowed_groups) == (frozenset(), frozenset())
+    people = {"bridge": {"allowedUsers": [7, 6_123_456_789], "allowedGroups": [-1_001_234_567_890]}}
+    (some,) = named(helm.objects(KEY, BOT, people), "ConfigMap", "access")
+    found = read_access(some["data"]["access.yaml"])
+    assert found.allowed_users == {7, 6_123_456_789}
+    assert found.allowed_groups == {-1_001_234_567_890}
+
+
+def test_the_stand_in_is_for_the_bridge_and_is_never_sent_a_real_token(helm: Helm) -> None:
+    objects = helm.objects(STAND_IN)
+    (policy,) = named(objects, "NetworkPolicy", "telegram-server")
+    (rule,) = policy["spec"]["ingress"]
+    (peer,) = rule["from"]
+    assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "bridge"
+    assert named(objects, "Deployment", "telegram-server")
+    refused = helm.template(IMAGES, STAND_IN, BOT)
+    assert refused.returncode != 0
+    assert "telegramServer.enabled would be sent your bot's token" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"bridge": {"allowedUsers": ["ada"]}}, "allowedUsers"),
+        ({"bridge": {"allowedUsers": [-5]}}, "allowedUsers"),
+        ({"bridge": {"allowedGroups": [5]}}, "allowedGroups"),
+        ({"bridge": {"telegram": {"token": "no token"}}}, "token"),
+    ],
+)
+def test_wrong_values_are_refused(helm: Helm, values: Object, field: str) -> None:
+    refused = helm.template(IMAGES, KEY, values)
+    assert refused.returncode != 0
+    assert field in refused.stderr
+
+
+def test_the_bridge_reaches_redis_and_nobody_reaches_the_bridge(helm: Helm) -> None:
+    objects = helm.objects(KEY, BOT)
+    (own,) = named(objects, "NetworkPolicy", "bridge")
+    assert own["spec"]["ingress"] == []
+    (redis,) = named(objects, "NetworkPolicy", "redis")
+    parts = [
+        peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"]
+        for peer in redis["spec"]["ingress"][0]["from"]
+    ]
+    assert parts == ["operator", "gateway", "bridge"]
