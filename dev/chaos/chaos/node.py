@@ -104,14 +104,9 @@ class Node:
 
     async def run(self) -> None:
         """Works until cancelled; then every container is killed."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                async for kind, body in self._kube.follow(self._path()):
-                    self._see(group, kind, body)
-        finally:
-            for pod in self.running:
-                if pod.container:
-                    pod.container.kill()
+        async with asyncio.TaskGroup() as group:
+            async for kind, body in self._kube.follow(self._path()):
+                self._see(group, kind, body)
 
     def _see(self, group: asyncio.TaskGroup, kind: str, body: Body) -> None:
         uid = body["metadata"]["uid"]
@@ -137,6 +132,9 @@ class Node:
                 pod.container.kill()
                 await pod.container.wait()
         finally:
+            if pod.container and pod.container.runs:
+                # The node itself goes: its containers do not stay behind.
+                pod.container.kill()
             self.pods.pop(pod.uid, None)
 
     async def _bind(self, pod: Pod) -> bool:
