@@ -101,21 +101,9 @@ async def _serve(config: RunnerConfig, welcome: Welcome, report: Report) -> int:
     return EXIT_ORDERLY
 
 
-async def _live(
-    runner: TurnRunner,
-    session_loop: SessionLoop,
-) -> None:
+async def _live(runner: TurnRunner, session_loop: SessionLoop) -> None:
     await runner.prepare()
-    orders = asyncio.create_task(session_loop.read_orders())
-    work = asyncio.create_task(session_loop.work())
-    try:
-        done, _ = await asyncio.wait({orders, work}, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in (orders, work):
-            task.cancel()
-        await asyncio.wait({orders, work})
+    await session_loop.run()
 
 
 def _make_agent(

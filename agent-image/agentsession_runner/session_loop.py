@@ -71,6 +71,22 @@ class SessionLoop:
         self._draining = False
         self._wake = asyncio.Event()
 
+    async def run(self) -> None:
+        """Take orders and carry them out until the run is over.
+
+        Raises:
+            RunOverError: the gateway refuses it.
+        """
+        tasks = {asyncio.create_task(self.read_orders()), asyncio.create_task(self.work())}
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
     async def read_orders(self) -> None:
         """Keep the stream open for ever.
 

@@ -146,7 +146,7 @@ class StandIn:
         agent = PlayedAgent(self._settings.think_seconds, welcome.agent_session_id, mark)
         loop = SessionLoop(client, cast("TurnRunner", agent), random.random, _ignore)
         try:
-            await _until_bye(loop)
+            await loop.run()
         finally:
             await client.close()
         return EXIT_ORDERLY
@@ -157,19 +157,6 @@ class StandIn:
         with suppress(ApiError):
             # Refused for a pod that is gone meanwhile.
             await self._api.patch(f"{path}/status", {"status": status})
-
-
-async def _until_bye(loop: SessionLoop) -> None:
-    orders = asyncio.create_task(loop.read_orders())
-    work = asyncio.create_task(loop.work())
-    try:
-        done, _ = await asyncio.wait({orders, work}, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in (orders, work):
-            task.cancel()
-        await asyncio.gather(orders, work, return_exceptions=True)
 
 
 def _config(pod: RunPod, token_file: Path) -> RunnerConfig:
