@@ -8,9 +8,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
 
 import structlog
 import uvicorn
@@ -42,6 +40,7 @@ from agentsession_core.settings import (
     SettingsError,
     load_settings,
 )
+from agentsession_core.tasks import run_until_first_ends
 
 log = structlog.get_logger(__name__)
 ACCESS_FILE = "/etc/agentsession/access/access.yaml"
@@ -84,18 +83,8 @@ async def serve(settings: Settings, secrets: SecretFiles, access: AccessFile, ho
             )
         )
         log.info("bridge started", bot=bot.username)
+        # The server ends at a signal, anything else by an error.
         await run_until_first_ends(sessions.follow(), poller.run(), delivery.run(), server.serve())
-
-
-async def run_until_first_ends(*works: Coroutine[Any, Any, None]) -> None:
-    """Runs everything until one ends: the server at a signal, anything else by an error."""
-    tasks = [asyncio.create_task(work) for work in works]
-    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in pending:
-        task.cancel()
-    await asyncio.gather(*pending, return_exceptions=True)
-    for task in done:
-        task.result()
 
 
 def main() -> None:

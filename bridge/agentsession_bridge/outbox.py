@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from agentsession_core.mailbox import keys
 from agentsession_core.mailbox.keys import MailboxKeys
-from agentsession_core.mailbox.parse import read_streams, read_text
+from agentsession_core.mailbox.parse import read_fields, read_streams, read_text
 
 PAGE: Final = 50
 SENT_SECONDS: Final = 7 * 86_400
@@ -67,8 +67,7 @@ class Outbox:
             for _, entries in read_streams(answer):
                 for entry_id, fields in entries:
                     after = read_text(entry_id)
-                    named = {read_text(key): read_text(value) for key, value in fields.items()}
-                    yield Ready(after, named.get("mailbox", ""))
+                    yield Ready(after, read_fields(fields).get("mailbox", ""))
 
     async def looked_at(self, pointers: Sequence[str]) -> None:
         """Everything that these pointers of `ready` stood for is delivered."""
@@ -116,7 +115,7 @@ class Outbox:
 
 
 def _read(entry_id: Any, fields: Any) -> Entry:
-    named = {read_text(key): read_text(value) for key, value in fields.items()}
+    named = read_fields(fields)
     try:
         reply_to = tuple(str(key) for key in json.loads(named.get("reply_to") or "[]"))
     except (ValueError, TypeError):

@@ -14,7 +14,7 @@ import structlog
 from kubernetes_asyncio import watch
 from kubernetes_asyncio.client import ApiClient, ApiException, CustomObjectsApi
 
-from agentsession_core import naming
+from agentsession_core import kube, naming
 
 log = structlog.get_logger(__name__)
 
@@ -43,8 +43,6 @@ class HeldMailbox:
     user: str
     created_at: str
     phase: str
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -95,19 +93,14 @@ class SessionIndex:
 
 
 def _held(raw: Mapping[str, Any]) -> HeldMailbox:
-    metadata, status = raw["metadata"], raw.get("status") or {}
-    ready: Mapping[str, Any] = next(
-        (c for c in status.get("conditions", ()) if c["type"] == "Ready"), {}
-    )
+    metadata = raw["metadata"]
     return HeldMailbox(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata["uid"],
         user=raw["spec"]["user"]["id"],
         created_at=metadata["creationTimestamp"],
-        phase=status.get("phase", ""),
-        reason=ready.get("reason", ""),
-        message=ready.get("message", ""),
+        phase=(raw.get("status") or {}).get("phase", ""),
     )
 
 
@@ -180,17 +173,17 @@ class Sessions:
             if error.status != 404:
                 raise _meaning(error) from None
 
-    async def _call(self, method: str, path: str, body: Mapping[str, Any], kind: str) -> None:
+    async def _call(
+        self, method: str, path: str, body: Mapping[str, Any], content_type: str
+    ) -> None:
         try:
-            await self._api.call_api(
-                path,
+            await kube.request_json(
+                self._api,
                 method,
-                header_params={"Accept": "application/json", "Content-Type": kind},
+                path,
                 body=body,
-                response_types_map={200: "object", 201: "object"},
-                auth_settings=["BearerToken"],
-                _return_http_data_only=True,
-                _request_timeout=REQUEST_TIMEOUT_SECONDS,
+                content_type=content_type,
+                timeout_seconds=REQUEST_TIMEOUT_SECONDS,
             )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise ClusterUnavailableError(type(error).__name__) from None

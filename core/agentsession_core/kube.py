@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -83,6 +83,33 @@ async def connect(
         api.user_agent = user_agent
         _tell_requests(api, on_request)
         yield api
+
+
+async def request_json(
+    api: ApiClient,
+    method: str,
+    path: str,
+    *,
+    timeout_seconds: float,
+    body: Mapping[str, Any] | None = None,
+    content_type: str = "application/json",
+) -> Mapping[str, Any]:
+    """The API server's answer as plain JSON.
+
+    Raises ApiException when it refuses, aiohttp.ClientError, OSError or TimeoutError when it does not
+    answer.
+    """
+    answer: Mapping[str, Any] = await api.call_api(
+        path,
+        method,
+        header_params={"Accept": "application/json", "Content-Type": content_type},
+        body=body,
+        response_types_map={200: "object", 201: "object"},
+        auth_settings=["BearerToken"],
+        _return_http_data_only=True,
+        _request_timeout=timeout_seconds,
+    )
+    return answer
 
 
 def _tell_requests(api: ApiClient, on_request: Callable[[ApiRequest], None]) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import aiohttp
 from kubernetes_asyncio.client import ApiClient, ApiException
 
-from agentsession_core import naming
+from agentsession_core import kube, naming
 
 REQUEST_TIMEOUT_SECONDS: Final = 5.0
 _OWN = f"apis/{naming.API_VERSION}"
@@ -81,15 +81,8 @@ class KubernetesCluster:
         self, method: str, path: str, body: Mapping[str, Any] | None
     ) -> Mapping[str, Any] | None:
         try:
-            answer: Mapping[str, Any] = await self._api.call_api(
-                path,
-                method,
-                header_params={"Accept": "application/json", "Content-Type": "application/json"},
-                body=body,
-                response_types_map={200: "object", 201: "object"},
-                auth_settings=["BearerToken"],
-                _return_http_data_only=True,
-                _request_timeout=REQUEST_TIMEOUT_SECONDS,
+            return await kube.request_json(
+                self._api, method, path, body=body, timeout_seconds=REQUEST_TIMEOUT_SECONDS
             )
         except ApiException as error:
             if error.status == 404 and method == "GET":
@@ -100,4 +93,3 @@ class KubernetesCluster:
             ) from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise ClusterUnavailableError(f"{method} {path}: {type(error).__name__}") from None
-        return answer

@@ -26,6 +26,7 @@ from agentsession_core.settings import (
     SettingsError,
     load_settings,
 )
+from agentsession_core.tasks import run_until_first_ends
 from agentsession_operator import outage
 from agentsession_operator.app import build_registry, run_kopf
 from agentsession_operator.cache import Cache
@@ -123,31 +124,16 @@ async def serve(settings: Settings, secrets: SecretFiles) -> None:
 
         synced = asyncio.Event()
         async with serve_health(settings.operator.port, unready):
-            kopf_task = asyncio.create_task(
-                run_kopf(
-                    build_registry(
-                        handlers,
-                        ground.heard,
-                        comparison.ask,
-                        settings.operator.watch_silence_seconds,
-                    ),
-                    settings.session_namespaces,
-                    synced,
-                    stop,
-                )
+            registry_of_handlers = build_registry(
+                handlers,
+                ground.heard,
+                comparison.ask,
+                settings.operator.watch_silence_seconds,
             )
-            work_task = asyncio.create_task(service.run(synced))
-            await _first_to_end({kopf_task, work_task})
-
-
-async def _first_to_end(tasks: set[asyncio.Task[None]]) -> None:
-    """Waits for the first task to end, ends the others, and raises what the first raised."""
-    done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in rest:
-        task.cancel()
-    await asyncio.gather(*rest, return_exceptions=True)
-    for task in done:
-        task.result()
+            await run_until_first_ends(
+                run_kopf(registry_of_handlers, settings.session_namespaces, synced, stop),
+                service.run(synced),
+            )
 
 
 if __name__ == "__main__":

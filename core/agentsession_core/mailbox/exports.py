@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.model import ExportRecord
-from agentsession_core.mailbox.parse import read_export, read_text
+from agentsession_core.mailbox.parse import read_export, read_fields
 from agentsession_core.mailbox.scripted import Scripted
 
 # A gateway that dies leaves its export behind for so long; a living one renews it.
@@ -40,4 +40,4 @@ class Exports(Scripted):
     async def export(self, mailbox: str) -> ExportRecord | None:
         """Who waits, if anybody does."""
         found: Any = await self._redis.hgetall(MailboxKeys(mailbox).export)
-        return read_export({read_text(key): read_text(value) for key, value in found.items()})
+        return read_export(read_fields(found))

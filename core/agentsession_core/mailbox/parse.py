@@ -37,6 +37,14 @@ def read_text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
+def read_fields(flat: Any) -> dict[str, str]:
+    """A hash or an entry's fields as text, from a mapping or a flat list."""
+    if isinstance(flat, dict):
+        return {read_text(k): read_text(v) for k, v in flat.items()}
+    parts = [read_text(part) for part in flat]
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
 def read_message(entry: dict[str, str]) -> TurnMessage:
     """A message as `begin_turn.lua` writes it; files that are no list of texts are left out."""
     return TurnMessage(id=entry["id"], text=entry["text"], files=_files(entry["files"]))
@@ -44,7 +52,7 @@ def read_message(entry: dict[str, str]) -> TurnMessage:
 
 def read_event(entry_id: Any, fields: dict[Any, Any]) -> MailboxEvent:
     """An entry of a mailbox's events; data that is no JSON object is empty."""
-    entry = _pairs(fields)
+    entry = read_fields(fields)
     try:
         data = json.loads(entry.get("data", ""))
     except (ValueError, RecursionError):
@@ -67,13 +75,6 @@ def _files(value: str) -> tuple[str, ...]:
     return tuple(file for file in files if isinstance(file, str)) if isinstance(files, list) else ()
 
 
-def _pairs(flat: Any) -> dict[str, str]:
-    if isinstance(flat, dict):
-        return {read_text(k): read_text(v) for k, v in flat.items()}
-    parts = [read_text(part) for part in flat]
-    return dict(zip(parts[::2], parts[1::2], strict=True))
-
-
 def _number(value: str | None) -> float | None:
     return float(value) if value else None
 
@@ -81,19 +82,19 @@ def _number(value: str | None) -> float | None:
 def read_state(answer: list[Any]) -> MailboxState:
     """The answer of `state.lua`."""
     waiting, mailbox, run, turn, last, usage, prompt, activity, epoch, now, oldest, export = answer
-    box = _pairs(mailbox)
+    box = read_fields(mailbox)
     return MailboxState(
         waiting=int(waiting),
         closed=box.get("state") == "closed",
         session_uid=box.get("session"),
         conversation=int(box.get("conversation", "1")),
         agent_session_id=box.get("agent_session_id"),
-        run=_run_record(_pairs(run)),
-        turn=_turn_record(_pairs(turn)),
-        last=_last_record(_pairs(last)),
+        run=_run_record(read_fields(run)),
+        turn=_turn_record(read_fields(turn)),
+        last=_last_record(read_fields(last)),
         failure=_failure_record(box),
-        usage=_usage_record(_pairs(usage)),
-        prompt_hash=_pairs(prompt).get("sha256"),
+        usage=_usage_record(read_fields(usage)),
+        prompt_hash=read_fields(prompt).get("sha256"),
         last_activity=_number(read_text(activity)),
         epoch=read_text(epoch) or None,
         now=float(read_text(now)),
@@ -108,7 +109,7 @@ def read_state(answer: list[Any]) -> MailboxState:
         rebuilt_at=_number(box.get("rebuilt_at")),
         handled=box.get("handled"),
         lost_message=box.get("lost_message"),
-        export=read_export(_pairs(export)),
+        export=read_export(read_fields(export)),
     )
 
 

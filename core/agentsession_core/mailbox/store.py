@@ -26,6 +26,7 @@ from agentsession_core.mailbox.model import (
     TurnGrant,
 )
 from agentsession_core.mailbox.parse import (
+    read_fields,
     read_message,
     read_state,
     read_streams,
@@ -273,5 +274,5 @@ class MailboxStore(Messages, Letters, Life, Events, Exports):
             for _, entries in read_streams(answer):
                 for entry_id, fields in entries:
                     after = read_text(entry_id)
-                    entry = {read_text(k): read_text(v) for k, v in fields.items()}
+                    entry = read_fields(fields)
                     yield SessionHint(after, entry.get("mailbox", ""), entry.get("kind", ""))

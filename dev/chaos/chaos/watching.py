@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.model import MailboxState, RunState
-from agentsession_core.mailbox.parse import read_streams, read_text
+from agentsession_core.mailbox.parse import read_fields, read_streams, read_text
 from chaos.ground import Ground
 from chaos.ledger import Answer, Ledger
 from chaos.traffic import Person
@@ -49,7 +49,7 @@ class Watching:
                 name = read_text(stream)
                 for entry_id, fields in entries:
                     after[name] = read_text(entry_id)
-                    entry = {read_text(k): read_text(v) for k, v in fields.items()}
+                    entry = read_fields(fields)
                     self._take(name.split(":")[1], after[name], entry)
                     taken.append((name, after[name]))
 

@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from agentsession_core import naming
 from agentsession_core.mailbox import keys
 from agentsession_core.mailbox.keys import MailboxKeys
-from agentsession_core.mailbox.parse import read_text
+from agentsession_core.mailbox.parse import read_fields, read_text
 from sessionload.api import Api, core_path, sessions_path
 from sessionload.cost import REGISTRY, Etcd
 
@@ -69,7 +69,7 @@ async def read_model(api: Api, redis: Redis, etcd: Etcd, namespace: str, name: s
         part = redis_key.removeprefix(_prefix(name))
         if await redis.type(redis_key) == HASH:
             fields = await redis.hgetall(redis_key)
-            hashes[part] = {read_text(k): read_text(v) for k, v in fields.items()}
+            hashes[part] = read_fields(fields)
         else:
             # Streams with their groups; nothing in them names the session.
             dumps[part] = await redis.dump(redis_key) or b""
