@@ -53,23 +53,11 @@ class Unreadable:
     kind: str
 
 
-@dataclass(frozen=True)
-class Press:
-    """A person pressed a button."""
-
-    place: Place
-    person: Person
-    query_id: str
-    data: str
-
-
-Arrival = Words | Command | Unreadable | Press
+Arrival = Words | Command | Unreadable
 
 
 def read_update(update: Update, bot_id: int, bot_username: str) -> Arrival | None:
     """Return what an update means, or None for one that is not meant for the bot."""
-    if update.callback_query is not None:
-        return _press(update)
     message = update.message or update.edited_message
     if message is None or message.from_user is None or message.from_user.is_bot:
         return None
@@ -90,14 +78,6 @@ def read_update(update: Update, bot_id: int, bot_username: str) -> Arrival | Non
     return Words(
         place, person, key, message.message_id, _with_context(message, text), edited_at is not None
     )
-
-
-def _press(update: Update) -> Press | None:
-    query = update.callback_query
-    if query is None or not isinstance(query.message, Message) or query.data is None:
-        return None
-    person = Person(query.from_user.id, query.from_user.full_name)
-    return Press(_place(query.message), person, query.id, query.data)
 
 
 def _place(message: Message) -> Place:

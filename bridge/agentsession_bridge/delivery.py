@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -25,15 +24,6 @@ RETRY_SECONDS = 1.0
 Send = Callable[[Place], Awaitable[int]]
 
 
-@dataclass
-class Counts:
-    """What happened since the start."""
-
-    delivered: int = 0
-    doubtful: int = 0
-    undeliverable: int = 0
-
-
 class Delivery:
     """The way out."""
 
@@ -44,7 +34,6 @@ class Delivery:
         self._presence = presence
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._pointers: dict[str, list[str]] = {}
-        self.counts = Counts()
 
     async def run(self) -> None:
         """Deliver until cancelled."""
@@ -98,10 +87,7 @@ class Delivery:
         try:
             await self._send_all(mailbox, place, entry, saying)
         except ChatGoneError as error:
-            self.counts.undeliverable += 1
             log.warning("nobody to deliver to", mailbox=mailbox, reason=str(error))
-        else:
-            self.counts.delivered += 1
         await self._outbox.done(mailbox, entry, len(saying.messages) + 1)
         numbers = [number for key in entry.reply_to if (number := message_number(key)) is not None]
         self._presence.answered(place, numbers)
@@ -125,7 +111,6 @@ class Delivery:
         if part.message_id is not None:
             return
         if part.doubtful:
-            self.counts.doubtful += 1
             log.warning("sent again: nobody knows whether it arrived", mailbox=mailbox)
         await self._outbox.sending(mailbox, entry, number)
         try:

@@ -10,7 +10,7 @@ from telegram import Update
 
 from agentsession_bridge import texts
 from agentsession_bridge.access import AccessList
-from agentsession_bridge.arrivals import Arrival, Command, Press, Words, read_update
+from agentsession_bridge.arrivals import Arrival, Command, Words, read_update
 from agentsession_bridge.keeper import SessionKeeper, Waiting
 from agentsession_bridge.places import Place
 from agentsession_bridge.presence import Presence
@@ -58,14 +58,12 @@ class Intake:
             await self._take(arrival, arrival.text, new_conversation=False)
         elif isinstance(arrival, Command):
             await self._obey(arrival)
-        elif isinstance(arrival, Press):
-            await self._pressed(arrival)
         else:
             self._replies.say(arrival.place, texts.unreadable(arrival.kind), arrival.message_id)
 
     def _turn_away(self, arrival: Arrival) -> None:
         log.info("turned away", user=arrival.person.id, chat=arrival.place.chat_id)
-        if arrival.place.is_private and not isinstance(arrival, Press):
+        if arrival.place.is_private:
             self._replies.say_seldom(arrival.place, texts.not_allowed(arrival.person.id))
 
     async def _take(self, arrival: Words | Command, text: str, *, new_conversation: bool) -> None:
@@ -90,7 +88,7 @@ class Intake:
                 await self._take(command, command.argument, new_conversation=True)
                 self._replies.say(command.place, texts.NEW_CONVERSATION)
             case "stop":
-                await self._stop(command.place, None)
+                await self._stop(command.place)
             case "start" | "help":
                 self._replies.say(command.place, texts.HELP)
             case _:
@@ -98,13 +96,7 @@ class Intake:
                 words = f"/{command.name} {command.argument}".strip()
                 await self._take(command, words, new_conversation=False)
 
-    async def _pressed(self, press: Press) -> None:
-        kind, _, turn = press.data.partition(":")
-        if kind == "stop":
-            await self._stop(press.place, turn or None)
-        self._replies.answer_press(press.query_id, texts.STOPPING if kind == "stop" else "")
-
-    async def _stop(self, place: Place, turn: str | None) -> None:
-        answer = await self._store.request_cancel(place.mailbox, turn=turn, by=Source.TELEGRAM)
+    async def _stop(self, place: Place) -> None:
+        answer = await self._store.request_cancel(place.mailbox, by=Source.TELEGRAM)
         said = texts.STOPPING if answer.answer is CancelAnswer.CANCELLED else texts.NOTHING_RUNS
         self._replies.say(place, said)

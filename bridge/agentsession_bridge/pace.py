@@ -1,7 +1,6 @@
 """One lane for each chat: calls go out one after the other, at a pace that Telegram bears.
 
-A penalty of one chat never delays another. What must arrive (`send`) waits; a preview is replaced
-by a newer one and dropped when its time is over.
+A penalty of one chat never delays another.
 """
 
 from __future__ import annotations
@@ -60,7 +59,6 @@ class Pace:
 class _Lane:
     pace: Pace
     waiting: deque[tuple[Call, asyncio.Future[Any]]] = field(default_factory=deque)
-    preview: Call | None = None
     worker: asyncio.Task[None] | None = None
     failures: int = 0
 
@@ -85,18 +83,6 @@ class Lanes:
         self._work(chat_id, lane)
         return await done
 
-    def preview(self, chat_id: int, call: Call) -> None:
-        """Make a call when its turn comes, unless a newer one takes its place or it fails."""
-        lane = self._lane(chat_id)
-        lane.preview = call
-        self._work(chat_id, lane)
-
-    def forget_preview(self, chat_id: int) -> None:
-        """Drop the preview that waits: what it announced is about to be said."""
-        lane = self._lanes.get(chat_id)
-        if lane is not None:
-            lane.preview = None
-
     def _lane(self, chat_id: int) -> _Lane:
         interval = PRIVATE_SECONDS if chat_id > 0 else GROUP_SECONDS
         return self._lanes.setdefault(chat_id, _Lane(Pace(interval, filled_at=self._now())))
@@ -106,16 +92,13 @@ class Lanes:
             lane.worker = asyncio.create_task(self._run(lane), name=f"lane {chat_id}")
 
     async def _run(self, lane: _Lane) -> None:
-        while lane.waiting or lane.preview:
+        while lane.waiting:
             wait = lane.pace.wait(self._now())
             if wait > 0:
                 await self._sleep(wait)
                 continue
             lane.pace.count(self._now())
-            if lane.waiting:
-                await self._send_first(lane)
-            else:
-                await self._send_preview(lane)
+            await self._send_first(lane)
 
     async def _send_first(self, lane: _Lane) -> None:
         call, done = lane.waiting[0]
@@ -135,27 +118,18 @@ class Lanes:
         lane.failures = 0
         lane.waiting.popleft()
 
-    async def _send_preview(self, lane: _Lane) -> None:
-        call, lane.preview = lane.preview, None
-        if call is None:
-            return
-        try:
-            await call()
-        except Exception as error:  # noqa: BLE001 -- the final message comes anyway, and says what is wrong
-            if isinstance(error, RetryAfter):
-                lane.pace.punish(self._now(), _seconds(error))
-
 
 def _pause(error: Exception, failures: int) -> float | None:
     """Return the seconds after which a call is repeated, None for an error that stays as it is."""
     if isinstance(error, RetryAfter):
-        return _seconds(error)
+        return seconds_of(error)
     # BadRequest is a NetworkError to the library, though Telegram has answered.
     if isinstance(error, NetworkError) and not isinstance(error, BadRequest):
         return min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 10), LAST_RETRY_SECONDS)
     return None
 
 
-def _seconds(error: RetryAfter) -> float:
+def seconds_of(error: RetryAfter) -> float:
+    """Return how long Telegram wants to be left alone."""
     wait = error.retry_after
     return float(wait) if isinstance(wait, int) else wait.total_seconds()

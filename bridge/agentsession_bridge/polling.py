@@ -9,11 +9,13 @@ import structlog
 from telegram import Bot, Update
 from telegram.error import Conflict, NetworkError, RetryAfter, TelegramError
 
+from agentsession_bridge.pace import seconds_of
+
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 30
 # Unknown kinds are left out by default: those that we read have to be named.
-KINDS = ("message", "edited_message", "callback_query", "my_chat_member")
+KINDS = ("message", "edited_message")
 FIRST_RETRY_SECONDS = 0.5
 LAST_RETRY_SECONDS = 30.0
 # Longer than a poll: whoever polls as well has ended by then, or is a second bridge that stays.
@@ -38,7 +40,6 @@ class Poller:
         self._jitter = jitter
         self._offset: int | None = None
         self.polled_at: float | None = None
-        self.conflicts = 0
         self.in_conflict = False
 
     async def run(self) -> None:
@@ -76,11 +77,9 @@ class Poller:
 
     def _pause(self, error: TelegramError, failures: int) -> float:
         if isinstance(error, Conflict):
-            self.conflicts += 1
             self.in_conflict = True
             return CONFLICT_SECONDS * (1 + self._jitter())
         if isinstance(error, RetryAfter):
-            wait = error.retry_after
-            return float(wait) if isinstance(wait, int) else wait.total_seconds()
+            return seconds_of(error)
         longest = LAST_RETRY_SECONDS if isinstance(error, NetworkError) else CONFLICT_SECONDS
         return min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 10), longest) * (1 + self._jitter())

@@ -40,10 +40,6 @@ class Replies:
             self._said_at[place.chat_id] = self._now()
             self.say(place, text)
 
-    def answer_press(self, query_id: str, text: str) -> None:
-        """Take the waiting sign off a pressed button."""
-        self._start(self._chats.answer_press(query_id, text))
-
     async def _say(self, place: Place, text: str, reply_to: int | None) -> None:
         escaped = html.escape(text, quote=False)
         try:

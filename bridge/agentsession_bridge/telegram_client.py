@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import structlog
 from pydantic import SecretStr
 from telegram import (
     Bot,
-    InlineKeyboardButton,
-    InlineKeyboardMarkup,
     LinkPreviewOptions,
     Message,
     ReplyParameters,
@@ -76,37 +76,22 @@ class Chats:
     def __init__(self, bot: Bot) -> None:
         self._bot = bot
 
-    async def send(
-        self,
-        place: Place,
-        html: str,
-        text: str,
-        *,
-        reply_to: int | None = None,
-        stop_turn: str = "",
-    ) -> int:
+    async def send(self, place: Place, html: str, text: str, *, reply_to: int | None = None) -> int:
         """Send a message as HTML, as plain text if Telegram refuses the HTML; return its id."""
         try:
-            return await self._send(place, html, ParseMode.HTML, reply_to, stop_turn)
+            return await self._send(place, html, ParseMode.HTML, reply_to)
         except BadRequest as error:
             if "parse entities" not in error.message.lower():
-                raise _meaning(error) from None
+                raise
             log.warning("telegram refused the markup", reason=error.message)
-        except TelegramError as error:
-            raise _meaning(error) from None
-        try:
-            return await self._send(place, text, None, reply_to, stop_turn)
-        except TelegramError as error:
-            raise _meaning(error) from None
+        return await self._send(place, text, None, reply_to)
 
     async def send_document(self, place: Place, name: str, content: bytes) -> int:
         """Send a file; return the message's id."""
-        try:
+        with _meaning():
             sent = await self._bot.send_document(
                 place.chat_id, content, filename=name, message_thread_id=place.thread_id
             )
-        except TelegramError as error:
-            raise _meaning(error) from None
         return sent.message_id
 
     async def react(self, place: Place, message_id: int, emoji: str | None) -> None:
@@ -125,25 +110,18 @@ class Chats:
         except TelegramError as error:
             log.info("no typing", reason=type(error).__name__)
 
-    async def answer_press(self, query_id: str, text: str) -> None:
-        """Answer a pressed button. Never raises: the press may be too old."""
-        try:
-            await self._bot.answer_callback_query(query_id, text)
-        except TelegramError as error:
-            log.info("press not answered", reason=type(error).__name__)
-
     async def _send(
-        self, place: Place, text: str, mode: ParseMode | None, reply_to: int | None, stop_turn: str
+        self, place: Place, text: str, mode: ParseMode | None, reply_to: int | None
     ) -> int:
-        sent: Message = await self._bot.send_message(
-            place.chat_id,
-            text,
-            parse_mode=mode,
-            message_thread_id=place.thread_id,
-            link_preview_options=_NO_PREVIEW,
-            reply_parameters=_reply(reply_to),
-            reply_markup=_stop_button(stop_turn),
-        )
+        with _meaning():
+            sent: Message = await self._bot.send_message(
+                place.chat_id,
+                text,
+                parse_mode=mode,
+                message_thread_id=place.thread_id,
+                link_preview_options=_NO_PREVIEW,
+                reply_parameters=_reply(reply_to),
+            )
         return sent.message_id
 
 
@@ -153,16 +131,16 @@ def _reply(message_id: int | None) -> ReplyParameters | None:
     return ReplyParameters(message_id, allow_sending_without_reply=True)
 
 
-def _stop_button(turn: str) -> InlineKeyboardMarkup | None:
-    if not turn:
-        return None
-    return InlineKeyboardMarkup([[InlineKeyboardButton("Stop", callback_data=f"stop:{turn}")]])
-
-
-def _meaning(error: TelegramError) -> Exception:
-    if isinstance(error, ChatMigrated):
-        return ChatMovedError(error.new_chat_id)
-    gone = isinstance(error, BadRequest) and any(word in error.message.lower() for word in _GONE)
-    if gone or isinstance(error, Forbidden):
-        return ChatGoneError(error.message)
-    return error
+@contextmanager
+def _meaning() -> Iterator[None]:
+    """Raises what an error of the library means to us; one that says nothing of the chat as it is."""
+    try:
+        yield
+    except ChatMigrated as error:
+        raise ChatMovedError(error.new_chat_id) from None
+    except Forbidden as error:
+        raise ChatGoneError(error.message) from None
+    except BadRequest as error:
+        if any(word in error.message.lower() for word in _GONE):
+            raise ChatGoneError(error.message) from None
+        raise

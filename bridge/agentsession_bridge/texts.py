@@ -12,7 +12,6 @@ NOTHING_RUNS: Final = "Nothing is running."
 WORKSPACE_GONE: Final = (
     "Your agent was deleted after a long silence, and its workspace with it. A new one starts."
 )
-WAKING: Final = "Waking your agent…"
 HELP: Final = (
     "Write to me, and your own agent answers: it has a computer with a workspace of its own.\n\n"
     "/new – begin a new conversation, the files stay\n"
