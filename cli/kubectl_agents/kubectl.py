@@ -105,11 +105,10 @@ class Kubectl:
         change = json.dumps({"spec": spec})
         return self.read("patch", SESSIONS, "--type=merge", f"--patch={change}", "--", name)
 
-    @contextmanager
-    def process(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        """A kubectl that runs on within the block."""
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """A kubectl that runs on, to be ended by `stop`."""
         # A group of its own: ctrl-c at the terminal is ours to answer, not its end.
-        running = subprocess.Popen(  # noqa: S603 - kubectl, with arguments of our own
+        return subprocess.Popen(  # noqa: S603 - kubectl, with arguments of our own
             self.command(*arguments),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -118,18 +117,28 @@ class Kubectl:
             errors="replace",
             start_new_session=True,
         )
+
+    @contextmanager
+    def process(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """A kubectl that runs on within the block."""
+        running = self.start(*arguments)
         try:
             yield running
         finally:
-            running.terminate()
-            try:
-                running.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                running.kill()
-                running.wait()
+            stop(running)
             for pipe in (running.stdout, running.stderr):
                 if pipe is not None:
                     pipe.close()
+
+
+def stop(running: subprocess.Popen[str]) -> None:
+    """Ends a kubectl, by force if it does not leave within 5 s."""
+    running.terminate()
+    try:
+        running.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        running.kill()
+        running.wait()
 
 
 def failure(said: str) -> PluginError:

@@ -19,7 +19,7 @@ from agentsession_core.naming import (
     CLI_SERVICE_ACCOUNT,
 )
 from kubectl_agents.errors import Exit, PluginError
-from kubectl_agents.kubectl import Kubectl, failure
+from kubectl_agents.kubectl import Kubectl, failure, stop
 
 # The shortest life that TokenRequest grants.
 TOKEN_SECONDS: Final = 600
@@ -134,23 +134,12 @@ class Tunnel:
             self._close()
 
     def _open(self) -> None:
-        command = [
-            *self._kubectl.command(),
+        self._process = self._kubectl.start(
             f"--namespace={self._place.namespace}",
             "port-forward",
             "--address=127.0.0.1",
             f"service/{self._place.service}",
             f":{GATEWAY_PORT}",
-        ]
-        # A group of its own: ctrl-c at the terminal is ours to answer, not its end.
-        self._process = subprocess.Popen(  # noqa: S603 - kubectl, with arguments of our own
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
         )
         lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         errors: list[str] = []
@@ -176,14 +165,8 @@ class Tunnel:
 
     def _close(self) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if process is not None:
+            stop(process)
 
 
 def _not_forwarded(place: Place, said: str) -> PluginError:
