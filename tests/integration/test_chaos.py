@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from agentsession_core.mailbox.keys import MailboxKeys
+from agentsession_testing.api_server import cluster_program
 from agentsession_testing.serving import until
 from chaos.ground import Ground
 from chaos.ledger import Ledger
@@ -25,11 +26,7 @@ FAULTS = 3 * len(Fault)
 
 @pytest.fixture
 def program() -> str:
-    """The local cluster's program, in which the whole control plane is."""
-    found = os.environ.get("LOCALKUBE_BINARY")
-    if not found:
-        pytest.skip("LOCALKUBE_BINARY is not set: make test sets it where the local cluster is")
-    return found
+    return cluster_program()
 
 
 async def test_two_operators_lose_nothing_and_answer_nothing_twice(

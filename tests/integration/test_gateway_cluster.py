@@ -10,7 +10,8 @@ import pytest
 from agentsession_core import kube
 from agentsession_gateway.cluster import ClusterUnavailableError, KubernetesCluster, Resource
 from agentsession_testing.fake_cluster import review, secret
-from agentsession_testing.kube_api import KubeApi, write_kubeconfig
+from agentsession_testing.kube_api import ACCOUNT_TOKEN, KubeApi
+from agentsession_testing.kubeconfig import write_kubeconfig
 from agentsession_testing.serving import plain_server, serving
 
 
@@ -24,7 +25,9 @@ async def cluster(
     api: KubeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[KubernetesCluster]:
     async with serving(plain_server(api)) as url:
-        monkeypatch.setenv("KUBECONFIG", str(write_kubeconfig(tmp_path / "kubeconfig", url)))
+        monkeypatch.setenv(
+            "KUBECONFIG", str(write_kubeconfig(tmp_path / "kubeconfig", url, ACCOUNT_TOKEN))
+        )
         async with kube.connect("agentsession-test") as client:
             yield KubernetesCluster(client)
 
@@ -85,7 +88,7 @@ async def test_refusals_name_the_status_and_not_the_body(
 
 
 async def test_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = write_kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:9")
+    config = write_kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:9", ACCOUNT_TOKEN)
     monkeypatch.setenv("KUBECONFIG", str(config))
     async with kube.connect("agentsession-test") as client:
         with pytest.raises(ClusterUnavailableError):

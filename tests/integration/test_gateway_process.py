@@ -23,7 +23,8 @@ from agentsession_testing.gateway import (
     stream_events,
 )
 from agentsession_testing.gateway_process import GatewayProcess, started_gateway
-from agentsession_testing.kube_api import KubeApi, write_kubeconfig
+from agentsession_testing.kube_api import ACCOUNT_TOKEN, KubeApi
+from agentsession_testing.kubeconfig import write_kubeconfig
 from agentsession_testing.model_api import START, ModelApi
 from agentsession_testing.serving import free_port, plain_client, plain_server, serving, until
 from agentsession_testing.valkey import Valkey
@@ -60,7 +61,7 @@ async def gateway(
                 "models": {"anthropic": {"baseURL": upstream}},
             },
         }
-        kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", kube)
+        kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", kube, ACCOUNT_TOKEN)
         async with started_gateway(tmp_path, settings, kubeconfig) as gateway:
             await until(gateway.ready, "the gateway is ready", 60)
             yield gateway
@@ -147,7 +148,8 @@ async def test_says_what_is_wrong_and_exits(
 ) -> None:
     if "gateway" in settings and not kubeconfig:
         settings["gateway"]["metricsPort"] = free_port()
-    path = write_kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:9") if kubeconfig else None
+    nobody = write_kubeconfig(tmp_path / "kubeconfig", "http://127.0.0.1:9", ACCOUNT_TOKEN)
+    path = nobody if kubeconfig else None
     async with started_gateway(tmp_path, settings, path) as gateway:
         assert await asyncio.wait_for(gateway.process.wait(), 60) == 1
         lines = await gateway.logs()

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from agentsession_testing.api_server import cluster_program
+
 SESSIONS = 20
 LIVES = 10
 SECONDS = 300
@@ -19,8 +21,7 @@ SECONDS = 300
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """One small run, as `make bench-scale` makes it."""
-    if not os.environ.get("LOCALKUBE_BINARY"):
-        pytest.skip("LOCALKUBE_BINARY is not set: make test sets it where the local cluster is")
+    cluster_program()
     folder = tmp_path_factory.mktemp("load")
     sizes = ("--sessions", str(SESSIONS), "--lives", str(LIVES), "--idle-seconds", "5")
     done = subprocess.run(

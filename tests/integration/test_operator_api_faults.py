@@ -20,13 +20,13 @@ from agentsession_core.mailbox.model import ResultRecord, RunState
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_dev.api_proxy.app import ApiProxy
 from agentsession_dev.api_proxy.faults import Fault, FaultBook
-from agentsession_testing.api_server import WATCHES_FROM_ETCD, ApiServer, running
+from agentsession_testing.api_server import ADMIN_TOKEN, WATCHES_FROM_ETCD, ApiServer, running
+from agentsession_testing.kubeconfig import write_kubeconfig
 from agentsession_testing.operator_process import (
     NAMESPACE,
     OperatorProcess,
     operator_settings,
     running_operator,
-    write_kubeconfig,
 )
 from agentsession_testing.serving import plain_server, serving, until
 from agentsession_testing.valkey import Valkey
@@ -63,7 +63,8 @@ class Ground:
         """An operator behind the proxy; nothing but events tells it of anything in a test's time."""
         folder = self.folder / f"operator-{next(self.names)}"
         folder.mkdir()
-        environment = {"KUBECONFIG": str(write_kubeconfig(folder / "kubeconfig", self.url))}
+        kubeconfig = write_kubeconfig(folder / "kubeconfig", self.url, ADMIN_TOKEN)
+        environment = {"KUBECONFIG": str(kubeconfig)}
         quiet = {"antiEntropySeconds": 3600, "sweepSeconds": 3600, **settings}
         return running_operator(folder, operator_settings(self.valkey.url, **quiet), environment)
 

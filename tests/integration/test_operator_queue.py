@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from agentsession_core import naming
 from agentsession_core.mailbox.keys import SESSIONS_QUEUE
+from agentsession_testing.api_server import cluster_program
 from agentsession_testing.serving import until
 from chaos.ground import NAMESPACE, OPERATOR, Ground, process_ground
 from chaos.kube import Body
@@ -22,11 +22,7 @@ SECONDS = 60.0
 
 @pytest.fixture
 def program() -> str:
-    """The local cluster's program, in which the whole control plane is."""
-    found = os.environ.get("LOCALKUBE_BINARY")
-    if not found:
-        pytest.skip("LOCALKUBE_BINARY is not set: make test sets it where the local cluster is")
-    return found
+    return cluster_program()
 
 
 class Stage:

@@ -12,11 +12,11 @@ from redis.asyncio import Redis
 
 from agentsession_operator.rights import NEEDED
 from agentsession_testing.api_server import ApiServer, running
+from agentsession_testing.kubeconfig import write_kubeconfig
 from agentsession_testing.operator_process import (
     NAMESPACE,
     operator_settings,
     running_operator,
-    write_kubeconfig,
 )
 from agentsession_testing.serving import until
 from agentsession_testing.valkey import Valkey

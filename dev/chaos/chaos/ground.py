@@ -16,6 +16,7 @@ from agentsession_core import naming
 from agentsession_core.mailbox.connect import connect
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.api_server import ADMIN_TOKEN
+from agentsession_testing.kubeconfig import write_kubeconfig
 from agentsession_testing.runner_process import RUNNER_PATH, fake_cli
 from agentsession_testing.serving import free_port
 from chaos.kube import Body, Kube
@@ -23,7 +24,7 @@ from chaos.ledger import Ledger
 from chaos.node import Node
 from chaos.proxied import FaultyApi
 from chaos.servers import ControlPlane, RedisServer
-from chaos.workers import Worker, write_config, write_kubeconfig
+from chaos.workers import Worker, write_config
 
 NAMESPACE: Final = "agents"
 REPOSITORY: Final = Path(__file__).resolve().parents[3]

@@ -78,16 +78,3 @@ def write_config(path: Path, settings: dict[str, Any]) -> Path:
     """The release's configuration file."""
     path.write_text(yaml.safe_dump(settings), encoding="utf-8")
     return path
-
-
-def write_kubeconfig(path: Path, url: str, token: str) -> Path:
-    """A kubeconfig for the API server behind `url`."""
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "chaos",
-        "clusters": [{"name": "chaos", "cluster": {"server": url}}],
-        "users": [{"name": "chaos", "user": {"token": token}}],
-        "contexts": [{"name": "chaos", "context": {"cluster": "chaos", "user": "chaos"}}],
-    }
-    return write_config(path, config)

@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from localcluster.commands import run
-from localcluster.errors import ClusterError
 from localcluster.settings import KUBERNETES_VERSION, KWOK_VERSION
+from workbench.bench.commit import commit_of
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def describe_machine(clone: Path, redis: str) -> Machine:
     load = os.getloadavg()[0]
     return Machine(
         at=datetime.now(UTC).isoformat(timespec="seconds"),
-        commit=_commit(clone),
+        commit=commit_of(clone),
         cores=os.cpu_count() or 0,
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30,
         load_before=load,
@@ -64,14 +63,3 @@ def describe_machine(clone: Path, redis: str) -> Machine:
         redis=redis,
         python=platform.python_version(),
     )
-
-
-def _commit(clone: Path) -> str:
-    git, step = ("git", "-C", str(clone)), "is git installed?"
-    try:
-        commit = run([*git, "rev-parse", "--short=12", "HEAD"], next_step=step).strip()
-        status = [*git, "status", "--porcelain", "--untracked-files=no"]
-        changed = run(status, next_step=step).strip()
-    except ClusterError:
-        return "unknown"
-    return f"{commit} with changes" if changed else commit

@@ -22,6 +22,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from agentsession_testing.kubeconfig import write_kubeconfig
 from agentsession_testing.serving import free_port
 
 Body = dict[str, Any]
@@ -51,18 +52,7 @@ class ApiServer:
     @property
     def kubeconfig(self) -> Path:
         """A kubeconfig of an administrator."""
-        path = self.folder / "kubeconfig"
-        cluster = {"server": self.url, "insecure-skip-tls-verify": True}
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "test",
-            "clusters": [{"name": "test", "cluster": cluster}],
-            "users": [{"name": "test", "user": {"token": ADMIN_TOKEN}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-        }
-        path.write_text(json.dumps(config), encoding="utf-8")
-        return path
+        return write_kubeconfig(self.folder / "kubeconfig", self.url, ADMIN_TOKEN)
 
     def client(self) -> httpx.Client:
         """An administrator's HTTP client."""
@@ -228,16 +218,21 @@ def _path(manifest: Body) -> str:
     return f"{root}{place}/{_PLURALS[manifest['kind']]}/{manifest['metadata']['name']}"
 
 
+def cluster_program() -> str:
+    """The local cluster's program, in which the whole control plane is; skips where it is not."""
+    program = os.environ.get("LOCALKUBE_BINARY")
+    if not program:
+        pytest.skip("LOCALKUBE_BINARY is not set: make test sets it where the local cluster is")
+    return program
+
+
 @contextmanager
 def running(folder: Path, *arguments: str) -> Iterator[ApiServer]:
     """An API server in a folder of its own, with further arguments.
 
     Skips where its program is not to be had.
     """
-    program = os.environ.get("LOCALKUBE_BINARY")
-    if not program:
-        pytest.skip("LOCALKUBE_BINARY is not set: make test sets it where the local cluster is")
-    server = ApiServer(folder, program, arguments=arguments)
+    server = ApiServer(folder, cluster_program(), arguments=arguments)
     try:
         server.start()
         yield server

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 from dataclasses import dataclass, field
@@ -12,7 +11,12 @@ from pathlib import Path
 import httpx
 import yaml
 
-from agentsession_testing.serving import free_port, plain_client, until
+from agentsession_testing.serving import (
+    free_port,
+    plain_client,
+    process_environment,
+    until,
+)
 from agentsession_testing.telegram import TOKEN
 
 NAMESPACE = "agents"
@@ -51,9 +55,6 @@ class BridgeProcess:
         secrets = self.folder / "secrets"
         secrets.mkdir(exist_ok=True)
         (secrets / "telegram-token").write_text(TOKEN, encoding="utf-8")
-        environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
-        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-        environment["KUBECONFIG"] = str(self.kubeconfig)
         with self.log_file.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "agentsession_bridge", "--host", "127.0.0.1"),
@@ -65,7 +66,7 @@ class BridgeProcess:
                     "--access",
                     str(self._access),
                 ),
-                env=environment,
+                env=process_environment(self.kubeconfig),
                 stdout=log,
                 stderr=log,
             )

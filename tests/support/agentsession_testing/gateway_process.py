@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -16,7 +15,7 @@ import httpx
 import yaml
 
 from agentsession_testing.gateway import TOKEN
-from agentsession_testing.serving import plain_client
+from agentsession_testing.serving import plain_client, process_environment
 
 PROGRAM = ("-m", "agentsession_gateway")
 
@@ -84,13 +83,10 @@ async def started_gateway(
     """A gateway that is killed at the end; secrets are the files of `folder`/secrets."""
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    environment["KUBECONFIG"] = str(kubeconfig) if kubeconfig else ""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *program, "--host", "127.0.0.1"),
         *("--config", str(config), "--secrets", str(folder / "secrets"), *arguments),
-        env=environment,
+        env=process_environment(kubeconfig),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

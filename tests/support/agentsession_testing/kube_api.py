@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from agentsession_testing.fake_cluster import FakeCluster
+
+# What kubeconfigs for it hold: it asks for no credentials.
+ACCOUNT_TOKEN = "service-account-token"
 
 
 @dataclass
@@ -46,17 +48,3 @@ class KubeApi:
             if resource.path(namespace, name) == path:
                 return JSONResponse(dict(body))
         return JSONResponse({"kind": "Status", "code": 404, "message": "not found"}, 404)
-
-
-def write_kubeconfig(path: Path, url: str) -> Path:
-    """A kubeconfig for an API server at `url` that asks for no credentials."""
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "test",
-        "clusters": [{"name": "test", "cluster": {"server": url}}],
-        "users": [{"name": "test", "user": {"token": "service-account-token"}}],
-        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-    }
-    path.write_text(json.dumps(config), encoding="utf-8")
-    return path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -16,7 +15,6 @@ from typing import Any
 import httpx
 import yaml
 
-from agentsession_testing.api_server import ADMIN_TOKEN
 from agentsession_testing.operator_worlds import IMAGES
 from agentsession_testing.serving import free_port, until
 
@@ -95,22 +93,6 @@ def operator_settings(redis_url: str, **operator: Any) -> dict[str, Any]:
         "agentImages": {kind.value: {"image": image.image} for kind, image in IMAGES.items()},
         "operator": operator,
     }
-
-
-def write_kubeconfig(path: Path, url: str, token: str = ADMIN_TOKEN) -> Path:
-    """A kubeconfig for the API server, or the proxy before it, at `url`."""
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "test",
-        "clusters": [
-            {"name": "test", "cluster": {"server": url, "insecure-skip-tls-verify": True}}
-        ],
-        "users": [{"name": "test", "user": {"token": token}}],
-        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-    }
-    path.write_text(json.dumps(config), encoding="utf-8")
-    return path
 
 
 @asynccontextmanager

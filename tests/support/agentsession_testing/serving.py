@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -31,6 +34,14 @@ async def until(
                 await asyncio.sleep(0.01)
     except TimeoutError:
         raise AssertionError(f"after {seconds} s still not: {what}") from None
+
+
+def process_environment(kubeconfig: Path | None) -> dict[str, str]:
+    """The environment of a part that runs as a process: the test's imports, no proxy, this cluster."""
+    environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    environment["KUBECONFIG"] = str(kubeconfig) if kubeconfig else ""
+    return environment
 
 
 def plain_client(**settings: Any) -> httpx.AsyncClient:

@@ -15,7 +15,8 @@ from agentsession_core.mailbox.model import LastTurnRecord
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.gateway import RUN, SESSION, SESSION_UID, TOKEN, USER
 from agentsession_testing.gateway_process import PROGRAM, GatewayProcess, started_gateway
-from agentsession_testing.kube_api import KubeApi, write_kubeconfig
+from agentsession_testing.kube_api import ACCOUNT_TOKEN, KubeApi
+from agentsession_testing.kubeconfig import write_kubeconfig
 from agentsession_testing.runner_process import RunnerProcess
 from agentsession_testing.serving import free_port, plain_client, plain_server, serving, until
 from agentsession_testing.valkey import Valkey
@@ -135,5 +136,5 @@ async def whole_turn(
     (folder / "secrets").mkdir()
     (folder / "secrets" / "anthropic-api-key").write_text("sk-real", encoding="utf-8")
     async with serving(plain_server(kube_api)) as kube:
-        kubeconfig = write_kubeconfig(folder / "kubeconfig", kube)
+        kubeconfig = write_kubeconfig(folder / "kubeconfig", kube, ACCOUNT_TOKEN)
         yield WholeTurn(store, folder, kubeconfig, valkey.url, model, turn_seconds)

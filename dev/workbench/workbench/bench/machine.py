@@ -10,9 +10,8 @@ from typing import Any
 
 from kubernetes import client
 
+from workbench.bench.commit import commit_of
 from workbench.bench.context import Context
-from workbench.commands import run
-from workbench.console import WorkbenchError
 from workbench.settings import Settings
 
 
@@ -73,7 +72,7 @@ def describe_machine(settings: Settings, context: Context) -> Machine:
     )
     return Machine(
         at=datetime.now(UTC).isoformat(timespec="seconds"),
-        commit=_commit(settings),
+        commit=commit_of(settings.clone),
         cores=os.cpu_count() or 0,
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30,
         load_before=load,
@@ -89,13 +88,3 @@ def describe_machine(settings: Settings, context: Context) -> Machine:
         clock_difference_model_server=round(context.model.clock_difference(), 6),
         clock_difference_redis=round(context.mailboxes.clock_difference(), 6),
     )
-
-
-def _commit(settings: Settings) -> str:
-    git = ("git", "-C", str(settings.clone))
-    try:
-        commit = run([*git, "rev-parse", "--short=12", "HEAD"]).strip()
-        changed = run([*git, "status", "--porcelain", "--untracked-files=no"]).strip()
-    except WorkbenchError:
-        return "unknown"
-    return f"{commit} with changes" if changed else commit
