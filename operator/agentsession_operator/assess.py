@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from agentsession_core.api import AgentType, OperatingMode, Reason, WhenDeleted
+from agentsession_core.api import AgentType, Reason, WhenDeleted
 from agentsession_core.mailbox.model import RunRecord, RunState
 from agentsession_operator.builders.job import config_hash
 from agentsession_operator.failures import RunEnd, find_failure
@@ -89,7 +89,7 @@ def assess(world: World) -> Assessment:
         idle_since=idle_since,
         work_waits=work_waits,
         wanted=(
-            world.session.spec.operating_mode is OperatingMode.RUNNING
+            not world.suspended_by_hand
             and world.holds_mailbox
             and (refusal is None or live)
             and (work_waits or export_waits or (live and not idle and not is_over(world)))

@@ -11,7 +11,6 @@ from agentsession_core.api import (
     Condition,
     ConditionStatus,
     ConditionType,
-    OperatingMode,
     Reason,
 )
 from agentsession_core.mailbox.model import FailureRecord
@@ -171,7 +170,7 @@ def active(world: World, found: Assessment) -> Verdict:
 
 def suspended(world: World, found: Assessment) -> Verdict:
     """Whether the session sleeps: a workspace and no pod."""
-    by_hand = world.session.spec.operating_mode is OperatingMode.SUSPENDED
+    by_hand = world.suspended_by_hand
     if found.live or found.may_run:
         if found.draining or (found.may_run and not found.live):
             return _ending(found)

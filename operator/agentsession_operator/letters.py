@@ -7,7 +7,6 @@ from typing import Final
 from agentsession_core.api import (
     ConditionStatus,
     ConditionType,
-    OperatingMode,
     Reason,
     TurnOutcome,
 )
@@ -87,7 +86,7 @@ def given_up_at(world: World, found: Assessment) -> float | None:
     oldest = world.mailbox.waiting_since
     if oldest is None or not world.holds_mailbox or found.connected:
         return None
-    if world.session.spec.operating_mode is OperatingMode.SUSPENDED:
+    if world.suspended_by_hand:
         return None
     end = max(oldest, _awake_since(world)) + world.limits.message_lifetime
     if found.live and found.record is not None:
@@ -107,7 +106,7 @@ def _awake_since(world: World) -> float:
 def tell_held(world: World, found: Assessment) -> list[Action]:
     """Tells people once that the session sleeps by hand and that what they wrote is kept."""
     box = world.mailbox
-    if world.session.spec.operating_mode is not OperatingMode.SUSPENDED or not world.holds_mailbox:
+    if not world.suspended_by_hand or not world.holds_mailbox:
         return []
     with_turn = _is_over(found)
     waiting = box.waiting if with_turn else box.waiting_behind_turn

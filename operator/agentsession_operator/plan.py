@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from agentsession_core.api import OperatingMode, Reason, TurnOutcome
+from agentsession_core.api import Reason, TurnOutcome
 from agentsession_core.mailbox.exports import EXPORT_SECONDS
 from agentsession_core.mailbox.model import RunRecord, RunState
 from agentsession_operator.assess import Assessment, assess, claim_owner_is_wrong, is_over
@@ -146,7 +146,7 @@ def _drain_actions(world: World, found: Assessment, record: RunRecord) -> list[A
 def _forced_end(world: World, found: Assessment) -> Reason | None:
     """Why the run has to end although messages may wait; a running turn is its last then."""
     working = world.mailbox.turn is not None
-    if world.session.spec.operating_mode is OperatingMode.SUSPENDED:
+    if world.suspended_by_hand:
         return Reason.SUSPENDED_BY_USER
     if found.outdated and world.may_roll and (not working or world.mailbox.waiting_behind_turn):
         # A run that is never without work would never end otherwise.
@@ -179,7 +179,7 @@ def _next_start(world: World, found: Assessment) -> list[Action]:
     expected = world.mailbox.run.run if world.mailbox.run else ""
     resumes = world.mailbox.agent_session_id is not None
     if found.export_waits and not (found.wanted and found.work_waits):
-        held = world.session.spec.operating_mode is OperatingMode.SUSPENDED
+        held = world.suspended_by_hand
         number = found.newest_run + 1
         return [*actions, StartRun(number, expected, resumes, export_only=True, held=held)]
     number = found.newest_run if _is_begun(world, found) else found.newest_run + 1

@@ -10,7 +10,6 @@ from agentsession_core.api import (
     EffectiveStatus,
     LastTurn,
     LaunchType,
-    OperatingMode,
     Phase,
     Usage,
 )
@@ -75,7 +74,7 @@ def phase(world: World, found: Assessment, *, starting: bool) -> Phase:
         return Phase.PENDING if found.wanted else Phase.SUSPENDING
     if found.refusal or not world.holds_mailbox or found.workspace:
         return Phase.FAILED
-    if world.session.spec.operating_mode is OperatingMode.SUSPENDED or not found.wanted:
+    if world.suspended_by_hand or not found.wanted:
         return Phase.SUSPENDED
     if starting:
         return Phase.STARTING

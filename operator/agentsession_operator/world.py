@@ -9,6 +9,7 @@ from agentsession_core.api import (
     AgentSession,
     AgentSessionStatus,
     AgentType,
+    OperatingMode,
     Reason,
     TurnOutcome,
 )
@@ -125,6 +126,11 @@ class World:
     @property
     def uid(self) -> str:
         return self.session.metadata.uid
+
+    @property
+    def suspended_by_hand(self) -> bool:
+        """Whether a person wants the session to sleep, whatever waits for it."""
+        return self.session.spec.operating_mode is OperatingMode.SUSPENDED
 
     def run_id(self, run: int) -> str:
         return naming.run_id(self.uid, run)
