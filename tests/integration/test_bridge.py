@@ -199,12 +199,19 @@ async def test_who_is_not_on_the_list_gets_nothing_but_their_id(
     await world.write(EVE, "hello")
     assert str(EVE) in (await said(world, EVE, "not on this bot's list"))["text"]
     await world.write(EVE, "again")
+    # The list is looked at when an update comes in: this one still meets the old list.
+    await until(lambda: _all_confirmed(world), "the bridge has taken every update in")
     bridge.allow(ADA, EVE)
     await world.write(EVE, "now")
     await until(
         lambda: _texts(redis_client, EVE, ["now"]), "the changed list is in force without a restart"
     )
     assert len([m for m in await world.messages(EVE) if m["from"]["is_bot"]]) == 1
+
+
+async def _all_confirmed(world: Telegram) -> bool:
+    pending: int = (await world.get("state"))["pending_updates"]
+    return pending == 0
 
 
 async def _texts(redis: Redis, user: int, texts: list[str]) -> bool:

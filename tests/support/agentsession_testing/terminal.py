@@ -73,6 +73,8 @@ def at_terminal(command: Sequence[str], environment: Mapping[str, str]) -> Itera
         import termios
 
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        # A shell's background job, such as these tests may be, ignores ctrl-c, and so would its children.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     process = subprocess.Popen(
         command,
