@@ -15,7 +15,7 @@ from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import Settings
 from agentsession_operator.assess import current_run
 from agentsession_operator.cache import Cache
-from agentsession_operator.cluster import Cluster, ClusterError
+from agentsession_operator.cluster import Cluster, ClusterError, NotFoundError
 from agentsession_operator.complaints import complaint_of, subject_of
 from agentsession_operator.epoch import StateLostError
 from agentsession_operator.model import Key
@@ -45,7 +45,8 @@ class Gatherer:
         self._recovery = recovery
 
     async def gather(self, key: Key, session: AgentSession) -> World:
-        """The session's World. Raises redis.RedisError, StateLostError."""
+        """The session's World. Raises redis.RedisError, StateLostError, and
+        NotFoundError for one that is gone."""
         world = self._world(key, session, await self._read_mailbox(key, session))
         complaint = await self._read_complaint(key, world)
         return replace(world, complaint=complaint) if complaint else world
@@ -59,6 +60,8 @@ class Gatherer:
             return state.as_seen_by_others()
         if session.metadata.deletion_timestamp is not None:
             return state
+        if state.ended == session.metadata.uid:
+            await self._confirm_there(key, session)
         state = await self._recovery.settle(key, session, state)
         prompt = session.spec.prompt
         if not prompt:
@@ -79,6 +82,15 @@ class Gatherer:
         )
         log.info("prompt", session=str(key), admission=admission.value)
         return await self._store.state(session.mailbox)
+
+    async def _confirm_there(self, key: Key, session: AgentSession) -> None:
+        """Redis says that this session has ended. Raises NotFoundError where that is so: the watch is
+        late. Else the API server was restored to before the end, and the session goes on."""
+        found = (await self._cluster.read_session(key))["metadata"]
+        if found["uid"] != session.metadata.uid or "deletionTimestamp" in found:
+            raise NotFoundError(404, f"session {key} of uid {session.metadata.uid} has ended")
+        await self._store.unend(session.mailbox)
+        log.warning("session is there again after its end", session=str(key))
 
     def _world(self, key: Key, session: AgentSession, mailbox: MailboxState) -> World:
         settings = self._settings

@@ -73,6 +73,9 @@ class Reconciler:
             return None
         try:
             world = await self._gatherer.gather(key, session)
+        except NotFoundError:
+            self.on_missing()
+            return None
         except StateLostError:
             # It is looked at again once Redis is rebuilt.
             self.on_state_lost()

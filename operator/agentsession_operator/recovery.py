@@ -43,13 +43,13 @@ class Recovery:
         rebuild = rebuild_of(session, state, self._cache.children(key))
         if rebuild is None:
             return state
-        await self._store.rebuild(rebuild)
-        log.warning(
-            "mailbox rebuilt from the cluster",
-            session=str(key),
-            run=rebuild.live.run if rebuild.live else None,
-            lost_message=rebuild.lost_message,
-        )
+        if await self._store.rebuild(rebuild):
+            log.warning(
+                "mailbox rebuilt from the cluster",
+                session=str(key),
+                run=rebuild.live.run if rebuild.live else None,
+                lost_message=rebuild.lost_message,
+            )
         return await self._store.state(session.mailbox)
 
     async def _succeed(

@@ -236,7 +236,7 @@ class TestClosedMailbox:
         self, closed: MailboxStore, redis_either: Redis
     ) -> None:
         assert await closed.end_mailbox(BOX, session_uid=UID, text="gone") is not EndAnswer.TAKEN
-        assert await redis_either.keys(f"user:{BOX}:*") == []
+        assert await redis_either.keys(f"user:{BOX}:*") == [K.ended.encode()]
 
 
 class TestNotice:

@@ -122,7 +122,7 @@ class TestEnd:
         assert answered[:2] == [("notice", "7", ["m1", "m2"]), ("notice", "8", ["m3"])]
         assert [(kind, where) for kind, where, _ in answered[2:]] == [("notice", "")]
         left = {read_text(key) for key in await redis_either.keys("user:*")}
-        assert left == {K.outgoing, *(K.seen("telegram", m) for m in ("m1", "m2", "m3"))}
+        assert left == {K.outgoing, K.ended, *(K.seen("telegram", m) for m in ("m1", "m2", "m3"))}
         ready = await entries(redis_either, keys.OUTGOING_READY)
         assert [entry["mailbox"] for _, entry in ready] == [BOX] * 3
         for name in (keys.SESSIONS_BACKLOG, keys.SESSIONS_MAILBOXES, keys.SESSIONS_ACTIVITY):
@@ -176,7 +176,7 @@ class TestEnd:
         await begin(store)
         await prompt(store)
         assert await end(store) is EndAnswer.ENDED
-        assert await redis_either.keys("user:*") == []
+        assert await redis_either.keys("user:*") == [K.ended.encode()]
         assert await store.undelivered() == []
 
     async def test_a_newer_sessions_mailbox_is_left_alone(self, store: MailboxStore) -> None:

@@ -195,7 +195,13 @@ async def test_the_end_leaves_no_key_of_the_mailbox(
     await store_either.add_usage(BOX, "user", "2026-11-23", {"input_tokens": 1})
     assert await store_either.end_mailbox(BOX, session_uid=UID, text="gone") is not EndAnswer.TAKEN
     left = await redis_either.keys("*")
-    assert sorted(left) == [b"sessions:epoch", b"sessions:events", b"usage:user:2026-11-23"]
+    known = [
+        b"sessions:epoch",
+        b"sessions:events",
+        b"usage:user:2026-11-23",
+        MailboxKeys(BOX).ended.encode(),
+    ]
+    assert set(left) == set(known)
     assert await store_either.end_mailbox(BOX, session_uid=UID, text="gone") is not EndAnswer.TAKEN
     # The same text runs again in a session that is made anew.
     assert await prompt(store_either, "a", 1, uid="uid-b") is PromptAdmission.NEW

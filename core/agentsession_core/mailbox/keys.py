@@ -86,6 +86,11 @@ class MailboxKeys:
         """Which messages of an entry of `outgoing` were sent, while it is being delivered."""
         return self._key("sent")
 
+    @property
+    def ended(self) -> str:
+        """The uid of the session that ended with this mailbox last; goes by itself after a day."""
+        return self._key("ended")
+
     def seen(self, source: str, message: str) -> str:
         """Says that this message of this source came in; goes by itself after 48 hours."""
         return self._key(f"seen:{source}:{message}")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from agentsession_core.mailbox import keys
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.model import UsageRecord
 from agentsession_core.mailbox.parse import read_text
 from agentsession_core.mailbox.scripted import Scripted
+
+# Far longer than a watch is late; then a session that nobody asks about is forgotten for good.
+ENDED_SECONDS: Final = 24 * 3600
 
 
 class EndAnswer(StrEnum):
@@ -79,9 +83,9 @@ class Life(Scripted):
             "end_mailbox",
             [
                 *(k.state, k.incoming, k.outgoing, k.turn, k.run, k.last, k.prompt),
-                *(k.usage, k.events, k.control, k.dead, k.notices),
+                *(k.usage, k.events, k.control, k.dead, k.notices, k.ended),
             ],
-            [mailbox, session_uid, text],
+            [mailbox, session_uid, text, ENDED_SECONDS],
         )
         return EndAnswer(answer[0])
 
@@ -104,11 +108,12 @@ class Life(Scripted):
         return answer[0] == "adopted"
 
     async def rebuild(self, known: Rebuild) -> bool:
-        """Puts what is known into Redis; False if the mailbox is another session's. Idempotent."""
+        """Puts what is known into Redis; False if the mailbox is another session's or this one has
+        ended. Idempotent."""
         k, live, usage = MailboxKeys(known.mailbox), known.live, known.usage
         answer = await self._run(
             "rebuild",
-            [k.state, k.run, k.turn, k.incoming, k.usage],
+            [k.state, k.run, k.turn, k.incoming, k.usage, k.ended],
             [
                 *(known.mailbox, known.session_uid, known.user, known.agent_session_id or ""),
                 *(known.last_activity, known.handled or ""),
@@ -120,6 +125,10 @@ class Life(Scripted):
             ],
         )
         return answer[0] == "rebuilt"
+
+    async def unend(self, mailbox: str) -> None:
+        """The session that ended is there after all: the API server was restored to before its end."""
+        await self._redis.delete(MailboxKeys(mailbox).ended)
 
     async def forget_lost(self, mailbox: str, *, message: str) -> None:
         """The user knows of the lost message."""

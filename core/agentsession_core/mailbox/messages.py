@@ -76,7 +76,7 @@ class Messages(Scripted):
         k = MailboxKeys(mailbox)
         answer = await self._run(
             "ingest_prompt",
-            [k.incoming, k.prompt, k.state],
+            [k.incoming, k.prompt, k.state, k.ended],
             [
                 mailbox,
                 uid,

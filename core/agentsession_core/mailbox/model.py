@@ -138,7 +138,8 @@ class MailboxState:
     seconds) of which its people were told, at `warned_at`. `rebuilt_at`: when it was last made from what
     the API server knows; `handled`: the place in `incoming` up to which everything had its answer then;
     `lost_message`: what nobody answered before, to be told. `waiting_since`: when its oldest message
-    came; `held_told`: the chats of what waits know that the session sleeps by hand.
+    came; `held_told`: the chats of what waits know that the session sleeps by hand. `ended`: the uid of the
+    session that ended with it last.
     """
 
     waiting: int
@@ -167,6 +168,7 @@ class MailboxState:
     rebuilt_at: float | None = None
     handled: str | None = None
     lost_message: str | None = None
+    ended: str | None = None
 
     @property
     def handled_entry(self) -> str | None:

@@ -81,7 +81,8 @@ def _number(value: str | None) -> float | None:
 
 def read_state(answer: list[Any]) -> MailboxState:
     """The answer of `state.lua`."""
-    waiting, mailbox, run, turn, last, usage, prompt, activity, epoch, now, oldest, export = answer
+    waiting, mailbox, run, turn, last, usage, prompt, activity, epoch, now, oldest, *rest = answer
+    export, ended = rest
     box = read_fields(mailbox)
     return MailboxState(
         waiting=int(waiting),
@@ -110,6 +111,7 @@ def read_state(answer: list[Any]) -> MailboxState:
         handled=box.get("handled"),
         lost_message=box.get("lost_message"),
         export=read_export(read_fields(export)),
+        ended=read_text(ended) or None,
     )
 
 

@@ -65,7 +65,7 @@ class MailboxStore(Messages, Letters, Life, Events, Exports):
         flags = ["1" if flag else "0" for flag in (export_only, held)]
         answer = await self._run(
             "begin_run",
-            [k.run, k.state, k.export],
+            [k.run, k.state, k.export, k.ended],
             [mailbox, run, expected, session_uid, launch, user, *flags],
         )
         return answer[0] == "ok"
@@ -209,7 +209,10 @@ class MailboxStore(Messages, Letters, Life, Events, Exports):
         """One consistent look at the mailbox."""
         k = MailboxKeys(mailbox)
         answer = await self._scripts["state"](
-            keys=[k.incoming, k.state, k.run, k.turn, k.last, k.usage, k.prompt, k.export],
+            keys=[
+                *(k.incoming, k.state, k.run, k.turn, k.last, k.usage, k.prompt, k.export),
+                k.ended,
+            ],
             args=[mailbox],
         )
         return read_state(answer)

@@ -43,8 +43,8 @@ async def find_leftovers(ground: Ground) -> list[str]:
     left += [f"container of {pod.name}" for pod in ground.node.running]
     async for key in ground.redis.scan_iter("user:*"):
         name = read_text(key)
-        # A message's id is remembered for 48 hours, whatever becomes of its session.
-        if ":seen:" not in name:
+        # A message's id is remembered for 48 hours, whatever becomes of its session, and its end a day.
+        if ":seen:" not in name and not name.endswith(":ended"):
             left.append(f"key {name}")
     for index in INDEXES:
         left += [f"{index}: {read_text(m)}" for m in await ground.redis.smembers(index)]

@@ -57,6 +57,7 @@ class Box:
     run: Fields = field(default_factory=dict)
     turn: Fields = field(default_factory=dict)
     backlog: set[str] = field(default_factory=set)
+    ended: str = ""
 
     @property
     def waiting(self) -> list[str]:
@@ -72,7 +73,8 @@ async def read_box(redis: Redis) -> Box:
         for key in (KEYS.state, KEYS.run, KEYS.turn):
             pipe.hgetall(key)
         pipe.smembers(keys.SESSIONS_BACKLOG)
-        incoming, outgoing, state, run, turn, backlog = await pipe.execute()
+        pipe.get(KEYS.ended)
+        incoming, outgoing, state, run, turn, backlog, ended = await pipe.execute()
     return Box(
         [(read_text(i), _fields(entry)) for i, entry in incoming],
         [(read_text(i), _fields(entry)) for i, entry in outgoing],
@@ -80,6 +82,7 @@ async def read_box(redis: Redis) -> Box:
         _fields(run),
         _fields(turn),
         {read_text(mailbox) for mailbox in backlog},
+        read_text(ended or ""),
     )
 
 
@@ -149,7 +152,7 @@ class MailboxMachine(RuleBasedStateMachine):
                 BOX, run=run, expected=expected, session_uid=session, launch=LaunchType.COLD
             )
         )
-        assert begun == (expected == current)
+        assert begun == (expected == current and session != self.box.ended)
         if begun:
             self.seen.runs.append(run)
 
@@ -164,7 +167,7 @@ class MailboxMachine(RuleBasedStateMachine):
                 BOX, run=run, expected="none", session_uid=session, launch=LaunchType.COLD
             )
         )
-        assert begun == (self.box.run.get("run") == run)
+        assert begun == (self.box.run.get("run") == run and session != self.box.ended)
 
     @precondition(lambda self: self.seen.runs)
     @rule(which=ANY, by_hand=st.booleans())

@@ -18,8 +18,9 @@ OK = ResultRecord(TurnOutcome.SUCCEEDED, "the answer", "conversation-id")
 async def begin(
     store: MailboxStore, run: str = RUN, expected: str = "", pod_uid: str = POD
 ) -> None:
+    owner = run.partition("/")[0]
     assert await store.begin_run(
-        BOX, run=run, expected=expected, session_uid=UID, launch=LaunchType.COLD
+        BOX, run=run, expected=expected, session_uid=owner, launch=LaunchType.COLD
     )
     assert (await store.hello(BOX, run=run, pod_uid=pod_uid, pod="pod")).answer is RunAnswer.OK
 

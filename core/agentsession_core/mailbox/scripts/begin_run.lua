@@ -1,8 +1,10 @@
 -- A run becomes the mailbox's current one before its Job is made.
 -- One that is made for an export alone is drained from its beginning: it hands over the workspace, says
 -- bye, and stays only if a message came meanwhile (never if `held`: the session is suspended by hand).
--- KEYS: run mailbox export   ARGV: mailbox run expected session_uid launch user export_only held
+-- KEYS: run mailbox export ended   ARGV: mailbox run expected session_uid launch user export_only held
 local current = redis.call('HGET', KEYS[1], 'run') or ''
+-- The session is gone: what asks for this has not heard of it yet.
+if redis.call('GET', KEYS[4]) == ARGV[4] then return {'conflict', current} end
 if current == ARGV[2] then return {'ok', current} end
 if current ~= ARGV[3] then return {'conflict', current} end
 local now = redis.call('TIME')

@@ -1,13 +1,16 @@
 -- The session is gone: whoever waits for an answer is told, and the mailbox goes; its outgoing stays
 -- until it is delivered. Nothing is touched that a newer session has taken.
--- KEYS: mailbox incoming outgoing turn run last prompt usage events control dead notices
--- ARGV: mailbox session_uid text
+-- KEYS: mailbox incoming outgoing turn run last prompt usage events control dead notices ended
+-- ARGV: mailbox session_uid text remember_seconds
 local state, incoming, outgoing = KEYS[1], KEYS[2], KEYS[3]
 local box = redis.call('HMGET', state, 'session', 'reopened')
 if box[1] and box[1] ~= ARGV[2] then return {'taken'} end
 -- Told a second time (an answer was lost, two operators tell it): what waits now came after the first and
 -- asks for the next session. Only the sweep, which names no session, ends what nobody came for.
 if not box[1] and ARGV[2] ~= '' and redis.call('XLEN', incoming) > 0 then return {'taken'} end
+-- An operator whose watch is late would take the empty mailbox for one that Redis has forgotten, make it
+-- anew and answer its last message a second time.
+if ARGV[2] ~= '' then redis.call('SET', KEYS[13], ARGV[2], 'EX', ARGV[4]) end
 local function hint(kind)
   redis.call('XADD', 'sessions:events', 'MAXLEN', '~', '10000', '*', 'mailbox', ARGV[1], 'kind', kind)
 end

@@ -1,8 +1,10 @@
 -- spec.prompt becomes a message exactly once per change.
--- KEYS: incoming prompt mailbox
+-- KEYS: incoming prompt mailbox ended
 -- ARGV: mailbox uid generation sha256 text known_sha256 max_messages max_bytes known_generation
 local mailbox, uid, generation, sha, text = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
 local incoming, prompt, state = KEYS[1], KEYS[2], KEYS[3]
+-- The session is gone: what asks for this has not heard of it yet.
+if redis.call('GET', KEYS[4]) == uid then return {'outdated', ''} end
 local known = redis.call('HMGET', prompt, 'uid', 'generation', 'sha256')
 local ahead = not known[3] or known[1] ~= uid or tonumber(known[2]) < tonumber(ARGV[9])
 if ARGV[6] == sha and ahead then

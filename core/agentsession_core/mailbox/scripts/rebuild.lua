@@ -1,11 +1,13 @@
 -- Redis has forgotten this mailbox, or a part of it: what the API server knows is put in its place.
--- KEYS: mailbox run turn incoming usage
+-- KEYS: mailbox run turn incoming usage ended
 -- ARGV: mailbox session_uid user agent_session_id last_activity handled run expected begun_at pod_uid pod launch lost_message
 --       turns input_tokens output_tokens cost_nanousd
 local state, runkey, turnkey, incoming = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local now = redis.call('TIME')
 local at = now[1] .. '.' .. string.format('%06d', now[2])
 local owner = redis.call('HGET', state, 'session')
+-- The session is gone: what asks for this has not heard of it yet.
+if redis.call('GET', KEYS[6]) == ARGV[2] then return {'ended'} end
 if owner and owner ~= ARGV[2] then return {'taken'} end
 redis.call('HSET', state, 'session', ARGV[2], 'user', ARGV[3], 'state', 'open', 'rebuilt_at', at)
 redis.call('HDEL', state, 'reopened', 'warned', 'warned_at')

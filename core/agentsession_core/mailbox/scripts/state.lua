@@ -1,5 +1,5 @@
 -- Everything the operator decides from, read in one step.
--- KEYS: incoming mailbox run turn last usage prompt export   ARGV: mailbox
+-- KEYS: incoming mailbox run turn last usage prompt export ended   ARGV: mailbox
 local now = redis.call('TIME')
 local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
 return {
@@ -15,4 +15,5 @@ return {
   now[1] .. '.' .. string.format('%06d', now[2]),
   oldest and oldest[1] or '',
   redis.call('HGETALL', KEYS[8]),
+  redis.call('GET', KEYS[9]) or '',
 }
