@@ -44,6 +44,7 @@ OPERATOR_FIELD_MANAGER: Final = "agentsession-operator"
 
 AUDIENCE_GATEWAY: Final = "agentsession-gateway"
 AUDIENCE_TERMINAL: Final = "agentsession-terminal"
+AUDIENCE_ORCHESTRATOR: Final = "orchestrator-api"
 TOKEN_DIRECTORY: Final = "/var/run/secrets/agentsession.dev/gateway"
 TOKEN_FILE: Final = f"{TOKEN_DIRECTORY}/token"
 WORKSPACE: Final = "/workspace"

@@ -18,7 +18,9 @@ import httpx
 import structlog
 from prometheus_client import start_http_server
 
-from agentsession_core import kube, logs
+from agentsession_core import kube, logs, naming
+from agentsession_core.cluster import KubernetesCluster
+from agentsession_core.identity import TokenIdentity
 from agentsession_core.mailbox.connect import connect
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import (
@@ -31,11 +33,9 @@ from agentsession_core.settings import (
     load_settings,
 )
 from agentsession_gateway.app import create_app
-from agentsession_gateway.cluster import KubernetesCluster
 from agentsession_gateway.credentials import KeySource
 from agentsession_gateway.deps import Deps
 from agentsession_gateway.hub import HintHub
-from agentsession_gateway.identity import TokenIdentity
 from agentsession_gateway.metrics import Metrics
 from agentsession_gateway.model_proxy import SILENCE_SECONDS
 from agentsession_gateway.server import build_server
@@ -88,7 +88,9 @@ async def serve(
             hub = HintHub(store, random.random)
             deps = Deps(
                 settings=settings,
-                identity=TokenIdentity(cluster, settings.session_namespaces, time.monotonic),
+                identity=TokenIdentity(
+                    cluster, naming.AUDIENCE_GATEWAY, settings.session_namespaces, time.monotonic
+                ),
                 terminals=terminal_reviewer(cluster, settings.session_namespaces, time.monotonic),
                 sessions=ClusterSessionReader(cluster, settings, time.monotonic),
                 cluster=cluster,

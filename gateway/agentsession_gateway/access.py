@@ -6,11 +6,11 @@ from typing import Final
 
 from starlette.requests import Request
 
+from agentsession_core.caller import bearer_token
+from agentsession_core.identity import Recognised
 from agentsession_core.mailbox.model import RunAnswer, RunCheck
-from agentsession_gateway.caller import bearer_token
+from agentsession_core.problems import ProblemError, service_unavailable
 from agentsession_gateway.deps import Deps
-from agentsession_gateway.identity import Recognised
-from agentsession_gateway.problems import ProblemError, service_unavailable
 
 TURN_GRACE_SECONDS: Final = 60.0
 

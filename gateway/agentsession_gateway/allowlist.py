@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from agentsession_core.api import Network
-from agentsession_gateway.problems import ProblemError
+from agentsession_core.problems import ProblemError
 from agentsession_gateway.upstream_failure import WAIT_LIMIT_SECONDS
 
 MESSAGES: Final = "/v1/messages"

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from agentsession_gateway.problems import ProblemError
+from agentsession_core.problems import ProblemError
 
 _TYPES: Final = {
     400: "invalid_request_error",

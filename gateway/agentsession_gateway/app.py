@@ -13,13 +13,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentsession_gateway.cluster import ClusterUnavailableError
+from agentsession_core.cluster import ClusterUnavailableError
+from agentsession_core.problems import ProblemError, problem_response, service_unavailable
 from agentsession_gateway.deps import Deps
 from agentsession_gateway.exports import ExportDesk
 from agentsession_gateway.health import HealthApi
 from agentsession_gateway.limits import BODIES_BYTES, SESSION_BODIES_BYTES, BodyBudget
 from agentsession_gateway.model_proxy import PREFIX, ModelProxy
-from agentsession_gateway.problems import ProblemError, problem_response, service_unavailable
 from agentsession_gateway.runner_api import RunnerApi
 from agentsession_gateway.terminal_api import TerminalApi
 

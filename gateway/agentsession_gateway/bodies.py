@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from agentsession_core.problems import ProblemError
 from agentsession_core.wire import WireModel
-from agentsession_gateway.problems import ProblemError
 
 M = TypeVar("M", bound=WireModel)
 

@@ -10,9 +10,9 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from agentsession_core import naming
+from agentsession_core.cluster import Cluster, Resource
 from agentsession_core.settings import ANTHROPIC_API_KEY, ANTHROPIC_OAUTH_TOKEN, SecretFiles
-from agentsession_gateway.cluster import Cluster, Resource
-from agentsession_gateway.ttl import TTLCache
+from agentsession_core.ttl import TTLCache
 
 SECRET_CACHE_SECONDS: Final = 30.0
 DATA_FIELD: Final = "apiKey"

@@ -8,14 +8,14 @@ from datetime import datetime
 
 import httpx
 
+from agentsession_core.cluster import Cluster
+from agentsession_core.identity import Identity
 from agentsession_core.mailbox.store import MailboxStore
+from agentsession_core.reviewer import TokenReviewer
 from agentsession_core.settings import Settings
-from agentsession_gateway.cluster import Cluster
 from agentsession_gateway.credentials import KeySource
 from agentsession_gateway.hub import HintHub
-from agentsession_gateway.identity import Identity
 from agentsession_gateway.metrics import Metrics
-from agentsession_gateway.reviewer import TokenReviewer
 from agentsession_gateway.sessions import SessionReader
 from agentsession_gateway.terminal_caller import TerminalCaller
 

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from agentsession_core.mailbox.exports import EXPORT_SECONDS
 from agentsession_core.mailbox.store import MailboxStore
-from agentsession_gateway.problems import ProblemError
+from agentsession_core.problems import ProblemError
 
 EXPORTS_AT_ONCE: Final = 4
 # From the wish to the first byte: a pod has to start for it.

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from agentsession_gateway.cluster import ClusterUnavailableError
+from agentsession_core.cluster import ClusterUnavailableError
 from agentsession_gateway.deps import Deps
 
 CHECK_SECONDS: Final = 2.0

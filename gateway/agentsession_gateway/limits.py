@@ -9,7 +9,7 @@ from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
 
-from agentsession_gateway.problems import ProblemError
+from agentsession_core.problems import ProblemError
 
 BODY_SECONDS: Final = 120.0
 BODIES_BYTES: Final = 128 * 1024 * 1024

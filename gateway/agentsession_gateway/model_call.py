@@ -9,11 +9,11 @@ from datetime import datetime
 import structlog
 from redis.exceptions import RedisError
 
+from agentsession_core.caller import Caller
 from agentsession_core.mailbox.store import MailboxStore
+from agentsession_core.problems import ProblemError
 from agentsession_core.settings import ModelPrice
-from agentsession_gateway.caller import Caller
 from agentsession_gateway.metrics import Metrics
-from agentsession_gateway.problems import ProblemError
 from agentsession_gateway.upstream_failure import Failure
 from agentsession_gateway.usage import Tokens, amounts
 

@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agentsession_core.effective import Effective
+from agentsession_core.identity import Recognised
+from agentsession_core.problems import ProblemError
 from agentsession_gateway import access
 from agentsession_gateway.allowlist import (
     MESSAGES,
@@ -23,10 +25,8 @@ from agentsession_gateway.allowlist import (
 from agentsession_gateway.anthropic_errors import error_event, error_response
 from agentsession_gateway.credentials import NoCredentialsError
 from agentsession_gateway.deps import Deps
-from agentsession_gateway.identity import Recognised
 from agentsession_gateway.limits import BodyBudget, HeldBytes, Slots, read_body
 from agentsession_gateway.model_call import CLIENT_GONE, Ledger, ModelCall
-from agentsession_gateway.problems import ProblemError
 from agentsession_gateway.streaming import OwnedStreamingResponse
 from agentsession_gateway.upstream_failure import (
     failure_of,

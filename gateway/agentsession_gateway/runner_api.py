@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from agentsession_core.api import TurnOutcome
 from agentsession_core.mailbox.model import CommitAnswer, ResultRecord, RunAnswer
+from agentsession_core.problems import ProblemError
 from agentsession_core.wire import (
     EVENT_LIMIT_BYTES,
     PROTOCOL,
@@ -30,7 +31,6 @@ from agentsession_gateway.bodies import parse_body
 from agentsession_gateway.deps import Deps
 from agentsession_gateway.exports import ExportDesk
 from agentsession_gateway.limits import BodyBudget, RateLimiter, read_body
-from agentsession_gateway.problems import ProblemError
 from agentsession_gateway.stream import TurnDesk, stream_response
 
 OLDEST_PROTOCOL: Final = max(1, PROTOCOL - 1)

@@ -17,12 +17,12 @@ from agentsession_core.api import (
     AgentSessionTemplateSpec,
     AgentType,
 )
+from agentsession_core.cluster import Cluster, Resource
 from agentsession_core.effective import Effective, merge
+from agentsession_core.problems import service_unavailable
 from agentsession_core.settings import Settings
+from agentsession_core.ttl import TTLCache
 from agentsession_core.wire import Skill, SkillFile
-from agentsession_gateway.cluster import Cluster, Resource
-from agentsession_gateway.problems import service_unavailable
-from agentsession_gateway.ttl import TTLCache
 
 EFFECTIVE_CACHE_SECONDS: Final = 30.0
 CACHED_SESSIONS: Final = 20_000

@@ -11,10 +11,10 @@ import structlog
 from redis.exceptions import RedisError
 
 from agentsession_core.api import Reason
+from agentsession_core.caller import Caller
 from agentsession_core.effective import Effective
 from agentsession_core.mailbox.model import ExportRecord, RunAnswer, TurnGrant
 from agentsession_core.mailbox.store import MailboxStore
-from agentsession_gateway.caller import Caller
 from agentsession_gateway.hub import HintHub, Waiter
 from agentsession_gateway.orders import Sent, export_order, next_orders, standing, too_late
 from agentsession_gateway.streaming import OwnedStreamingResponse

@@ -13,11 +13,11 @@ from starlette.requests import Request
 
 from agentsession_core import naming
 from agentsession_core.api import AgentSession
-from agentsession_gateway.caller import bearer_token
-from agentsession_gateway.cluster import Cluster, Resource
+from agentsession_core.caller import bearer_token
+from agentsession_core.cluster import Cluster, Resource
+from agentsession_core.problems import ProblemError
+from agentsession_core.reviewer import TokenReviewer
 from agentsession_gateway.deps import Deps
-from agentsession_gateway.problems import ProblemError
-from agentsession_gateway.reviewer import TokenReviewer
 from agentsession_gateway.terminal_caller import (
     TerminalCaller,
     require_mailbox,

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from agentsession_core import naming
 from agentsession_core.api import AgentSession, ConditionType, Reason
-from agentsession_gateway.problems import ProblemError
+from agentsession_core.problems import ProblemError
 
 _POD_NAME: Final = "authentication.kubernetes.io/pod-name"
 _CREDENTIAL: Final = "authentication.kubernetes.io/credential-id"

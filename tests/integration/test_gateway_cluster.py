@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agentsession_core import kube
-from agentsession_gateway.cluster import ClusterUnavailableError, KubernetesCluster, Resource
+from agentsession_core.cluster import ClusterUnavailableError, KubernetesCluster, Resource
 from agentsession_testing.fake_cluster import review, secret
 from agentsession_testing.kube_api import ACCOUNT_TOKEN, KubeApi
 from agentsession_testing.kubeconfig import write_kubeconfig

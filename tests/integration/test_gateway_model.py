@@ -10,8 +10,8 @@ import pytest
 import structlog
 from redis.asyncio import Redis
 
+from agentsession_core.cluster import Resource
 from agentsession_core.mailbox.keys import daily_usage
-from agentsession_gateway.cluster import Resource
 from agentsession_testing.fake_cluster import secret
 from agentsession_testing.gateway import TOKEN, USER, Harness
 from agentsession_testing.model_api import DELTA, END, START, STOP, ModelApi

@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
+from agentsession_core.cluster import Resource
 from agentsession_core.mailbox.keys import MailboxKeys
-from agentsession_gateway.cluster import Resource
 from agentsession_testing.gateway import USER, Harness
 from agentsession_testing.model_api import DELTA, END, START, STOP, ModelApi
 from agentsession_testing.model_gateway import (

@@ -13,11 +13,11 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from agentsession_core.api import LaunchType
+from agentsession_core.cluster import Resource
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import Settings
 from agentsession_core.wire import Welcome
-from agentsession_gateway.cluster import Resource
 from agentsession_testing.gateway import (
     HELLO,
     NO_NETWORK,

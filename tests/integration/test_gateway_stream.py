@@ -11,12 +11,13 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from agentsession_core import naming
 from agentsession_core.api import LaunchType, TurnOutcome
+from agentsession_core.identity import TokenIdentity
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.model import ResultRecord, RunAnswer, RunState
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import Settings
-from agentsession_gateway.identity import TokenIdentity
 from agentsession_gateway.server import build_server
 from agentsession_gateway.sessions import ClusterSessionReader
 from agentsession_gateway.stream import TurnDesk
@@ -233,7 +234,9 @@ async def test_a_dead_runs_turn_is_not_taken_over_too_late(
 
 
 async def desk_of(harness: Harness) -> TurnDesk:
-    identity = TokenIdentity(harness.cluster, harness.settings.session_namespaces, harness.clock)
+    identity = TokenIdentity(
+        harness.cluster, naming.AUDIENCE_GATEWAY, harness.settings.session_namespaces, harness.clock
+    )
     recognised = await identity.recognise(TOKEN)
     reader = ClusterSessionReader(harness.cluster, harness.settings, harness.clock)
     effective = await reader.effective(recognised.session)

@@ -15,13 +15,13 @@ from redis.asyncio import Redis
 
 from agentsession_core import naming
 from agentsession_core.api import TurnOutcome
+from agentsession_core.cluster import Resource
 from agentsession_core.mailbox.contract import Source
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.model import ResultRecord
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import Settings
 from agentsession_core.terminal import PREFIX, TEXT_LIMIT
-from agentsession_gateway.cluster import Resource
 from agentsession_gateway.server import build_server
 from agentsession_gateway.terminal_api import TERMINALS_PER_SESSION
 from agentsession_testing.fake_cluster import terminal_review

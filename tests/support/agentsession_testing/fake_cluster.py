@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentsession_core import naming
-from agentsession_gateway.cluster import ClusterUnavailableError, Resource
+from agentsession_core.cluster import ClusterUnavailableError, Resource
 
 NAMESPACE = "agents"
 

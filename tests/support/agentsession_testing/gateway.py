@@ -15,14 +15,15 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from agentsession_core import naming
 from agentsession_core.api import LaunchType
+from agentsession_core.identity import TokenIdentity
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import SecretFiles, Settings
 from agentsession_gateway.app import create_app
 from agentsession_gateway.credentials import KeySource
 from agentsession_gateway.deps import Deps
 from agentsession_gateway.hub import HintHub
-from agentsession_gateway.identity import TokenIdentity
 from agentsession_gateway.metrics import Metrics
 from agentsession_gateway.sessions import ClusterSessionReader
 from agentsession_gateway.terminal_access import terminal_reviewer
@@ -74,7 +75,12 @@ class Harness:
         return create_app(
             Deps(
                 settings=self.settings,
-                identity=TokenIdentity(self.cluster, self.settings.session_namespaces, self.clock),
+                identity=TokenIdentity(
+                    self.cluster,
+                    naming.AUDIENCE_GATEWAY,
+                    self.settings.session_namespaces,
+                    self.clock,
+                ),
                 terminals=terminal_reviewer(
                     self.cluster, self.settings.session_namespaces, self.clock
                 ),

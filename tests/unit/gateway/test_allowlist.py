@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from agentsession_core.api import Network
+from agentsession_core.problems import ProblemError
 from agentsession_gateway.allowlist import (
     ELEMENTS_LIMIT,
     CallBody,
@@ -16,7 +17,6 @@ from agentsession_gateway.allowlist import (
     is_allowed,
     upstream_headers,
 )
-from agentsession_gateway.problems import ProblemError
 
 
 def body(**fields: Any) -> bytes:

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from agentsession_core.problems import ProblemError
+from agentsession_core.reviewer import REVIEWS_AT_ONCE
 from agentsession_core.terminal import TEXT_LIMIT
+from agentsession_core.ttl import TTLCache
 from agentsession_core.wire import EVENT_LIMIT_BYTES, RESULT_LIMIT_BYTES, EventBatch
 from agentsession_gateway.access import TURN_GRACE_SECONDS
 from agentsession_gateway.allowlist import ELEMENTS_LIMIT
@@ -20,11 +23,8 @@ from agentsession_gateway.limits import (
     Slots,
 )
 from agentsession_gateway.model_proxy import BODY_BYTES, CALLS_AT_ONCE, SILENCE_SECONDS
-from agentsession_gateway.problems import ProblemError
-from agentsession_gateway.reviewer import REVIEWS_AT_ONCE
 from agentsession_gateway.runner_api import EVENTS_BURST, EVENTS_PER_SECOND
 from agentsession_gateway.terminal_api import TERMINALS, TERMINALS_PER_SESSION
-from agentsession_gateway.ttl import TTLCache
 
 KIB, MIB = 1024, 1024 * 1024
 BATCH = EventBatch.model_json_schema()["properties"]["events"]["maxItems"]

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from agentsession_core.api import AgentSession, AgentType, Network
+from agentsession_core.cluster import Resource
+from agentsession_core.problems import ProblemError
 from agentsession_core.settings import Settings
-from agentsession_gateway.cluster import Resource
-from agentsession_gateway.problems import ProblemError
 from agentsession_gateway.sessions import ClusterSessionReader, skills_of
 from agentsession_testing.fake_cluster import FakeCluster
 

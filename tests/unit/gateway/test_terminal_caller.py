@@ -9,7 +9,7 @@ import pytest
 
 from agentsession_core import naming
 from agentsession_core.api import AgentSession
-from agentsession_gateway.problems import ProblemError
+from agentsession_core.problems import ProblemError
 from agentsession_gateway.terminal_caller import (
     TerminalCaller,
     require_mailbox,

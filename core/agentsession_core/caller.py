@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from agentsession_core import naming
 from agentsession_core.api import AgentSession
-from agentsession_gateway.problems import ProblemError
+from agentsession_core.problems import ProblemError
 
 _SERVICE_ACCOUNT: Final = "system:serviceaccount:"
 _POD_NAME: Final = "authentication.kubernetes.io/pod-name"
@@ -58,18 +58,23 @@ def bearer_token(headers: Mapping[str, str], *, api_key_allowed: bool = False) -
     )
 
 
-def pod_of_review(status: Mapping[str, Any], namespaces: Collection[str]) -> PodIdentity:
-    """The pod that a TokenReview's status speaks of. Raises ProblemError 401 or 403."""
+def pod_of_review(
+    status: Mapping[str, Any], audience: str, namespaces: Collection[str]
+) -> PodIdentity:
+    """The pod that the status of a TokenReview for `audience` speaks of.
+
+    Raises ProblemError 401 or 403.
+    """
     if status.get("authenticated") is not True:
         raise ProblemError(
             401,
             "token_invalid",
-            f"the API server does not accept the token for audience {naming.AUDIENCE_GATEWAY}; "
+            f"the API server does not accept the token for audience {audience}; "
             "read the token file again",
         )
     # An API server that knows no audiences answers none: such a token may be meant for anyone.
-    if naming.AUDIENCE_GATEWAY not in (status.get("audiences") or ()):
-        raise ProblemError(401, "audience_missing", "the token is not meant for the gateway")
+    if audience not in (status.get("audiences") or ()):
+        raise ProblemError(401, "audience_missing", f"the token is not meant for {audience}")
     user = status.get("user") or {}
     username = str(user.get("username", ""))
     extra = user.get("extra") or {}

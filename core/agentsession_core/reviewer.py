@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar
 from weakref import WeakValueDictionary
 
-from agentsession_gateway.cluster import Cluster
-from agentsession_gateway.ttl import TTLCache
+from agentsession_core.cluster import Cluster
+from agentsession_core.ttl import TTLCache
 
 # The API server itself goes on accepting a token for 10 s after its pod is gone.
 REVIEW_CACHE_SECONDS: Final = 10.0

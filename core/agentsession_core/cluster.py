@@ -1,4 +1,4 @@
-"""What the gateway asks the API server."""
+"""What services ask the API server about their callers and sessions."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from agentsession_core import naming
 from agentsession_core.api import AgentSession
-from agentsession_gateway.caller import (
+from agentsession_core.caller import (
     Caller,
     PodIdentity,
     caller_of,
@@ -18,10 +18,10 @@ from agentsession_gateway.caller import (
     pod_of_review,
     uid_of,
 )
-from agentsession_gateway.cluster import Cluster, Resource
-from agentsession_gateway.problems import ProblemError
-from agentsession_gateway.reviewer import TokenReviewer
-from agentsession_gateway.ttl import TTLCache
+from agentsession_core.cluster import Cluster, Resource
+from agentsession_core.problems import ProblemError
+from agentsession_core.reviewer import TokenReviewer
+from agentsession_core.ttl import TTLCache
 
 CHAIN_CACHE_SECONDS: Final = 60.0
 CACHED_CALLERS: Final = 20_000
@@ -50,12 +50,16 @@ class TokenIdentity:
     """Recognises callers by TokenReview and controller references, compared by uid."""
 
     def __init__(
-        self, cluster: Cluster, namespaces: Collection[str], clock: Callable[[], float]
+        self,
+        cluster: Cluster,
+        audience: str,
+        namespaces: Collection[str],
+        clock: Callable[[], float],
     ) -> None:
         self._cluster = cluster
         known = frozenset(namespaces)
         self._pods = TokenReviewer(
-            cluster, naming.AUDIENCE_GATEWAY, lambda status: pod_of_review(status, known), clock
+            cluster, audience, lambda status: pod_of_review(status, audience, known), clock
         )
         self._chains: TTLCache[PodIdentity, Recognised] = TTLCache(
             CHAIN_CACHE_SECONDS, CACHED_CALLERS, clock

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from agentsession_core import naming
-from agentsession_gateway.caller import Caller, bearer_token, controller_of, pod_of_review
-from agentsession_gateway.cluster import ClusterUnavailableError, Resource
-from agentsession_gateway.identity import TokenIdentity
-from agentsession_gateway.problems import ProblemError
-from agentsession_gateway.reviewer import REVIEWS_AT_ONCE, REVIEWS_AT_ONCE_PER_ADDRESS
+from agentsession_core.caller import Caller, bearer_token, controller_of, pod_of_review
+from agentsession_core.cluster import ClusterUnavailableError, Resource
+from agentsession_core.identity import TokenIdentity
+from agentsession_core.problems import ProblemError
+from agentsession_core.reviewer import REVIEWS_AT_ONCE, REVIEWS_AT_ONCE_PER_ADDRESS
 from agentsession_testing.fake_cluster import FakeCluster, owned, review
 
 TOKEN = "the-token"
@@ -43,7 +43,7 @@ def cluster() -> FakeCluster:
 
 @pytest.fixture
 def identity(cluster: FakeCluster, clock: Clock) -> TokenIdentity:
-    return TokenIdentity(cluster, ("agents",), clock)
+    return TokenIdentity(cluster, naming.AUDIENCE_GATEWAY, ("agents",), clock)
 
 
 async def refused(identity: TokenIdentity, token: str = TOKEN) -> tuple[int, str]:
@@ -89,7 +89,7 @@ async def test_mailbox_is_the_users_unless_named(
 )
 def test_reviews_that_are_refused(status: Mapping[str, Any], expected: tuple[int, str]) -> None:
     with pytest.raises(ProblemError) as error:
-        pod_of_review(status, {"agents"})
+        pod_of_review(status, naming.AUDIENCE_GATEWAY, {"agents"})
     assert (error.value.status, error.value.code) == expected
 
 
@@ -97,7 +97,7 @@ def test_a_token_that_is_not_bound_to_a_pod() -> None:
     status = review("p", "u")
     status["user"]["extra"] = {}
     with pytest.raises(ProblemError) as error:
-        pod_of_review(status, {"agents"})
+        pod_of_review(status, naming.AUDIENCE_GATEWAY, {"agents"})
     assert error.value.code == "not_a_pod"
 
 
@@ -247,7 +247,7 @@ class SlowCluster(FakeCluster):
 
 async def test_reviews_at_once(clock: Clock) -> None:
     cluster = SlowCluster()
-    identity = TokenIdentity(cluster, ("agents",), clock)
+    identity = TokenIdentity(cluster, naming.AUDIENCE_GATEWAY, ("agents",), clock)
     answers = await asyncio.gather(
         *(identity.recognise(f"t{n}", address=f"10.0.0.{n}") for n in range(100)),
         return_exceptions=True,
@@ -260,7 +260,7 @@ async def test_a_crowd_with_one_token_is_reviewed_no_more_than_once_each_place(
     cluster: FakeCluster, clock: Clock
 ) -> None:
     slow = SlowCluster(objects=cluster.objects, reviews=cluster.reviews)
-    identity = TokenIdentity(slow, ("agents",), clock)
+    identity = TokenIdentity(slow, naming.AUDIENCE_GATEWAY, ("agents",), clock)
     await asyncio.gather(*(identity.recognise(TOKEN) for _ in range(200)))
     assert slow.calls.count("review agentsession-gateway") == REVIEWS_AT_ONCE_PER_ADDRESS
 
@@ -269,7 +269,7 @@ async def test_forged_tokens_of_one_address_do_not_make_others_wait(
     cluster: FakeCluster, clock: Clock
 ) -> None:
     slow = SlowCluster(objects=cluster.objects, reviews=cluster.reviews)
-    identity = TokenIdentity(slow, ("agents",), clock)
+    identity = TokenIdentity(slow, naming.AUDIENCE_GATEWAY, ("agents",), clock)
     flood = [
         asyncio.create_task(identity.recognise(f"forged-{n}", address="10.0.0.1"))
         for n in range(100)
