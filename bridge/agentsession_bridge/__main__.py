@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 import uvicorn
+from prometheus_client import start_http_server
 from telegram.error import InvalidToken, TelegramError
 
 from agentsession_bridge import texts
@@ -20,6 +21,7 @@ from agentsession_bridge.delivery import Delivery
 from agentsession_bridge.health import create_app
 from agentsession_bridge.intake import Intake
 from agentsession_bridge.keeper import SessionKeeper, Waiting
+from agentsession_bridge.metrics import Metrics
 from agentsession_bridge.outbox import Outbox
 from agentsession_bridge.pace import Lanes
 from agentsession_bridge.polling import Poller
@@ -54,12 +56,16 @@ async def serve(settings: Settings, secrets: SecretFiles, access: AccessFile, ho
     token = secrets.read(TELEGRAM_TOKEN)
     if token is None:
         raise SettingsError(f"no bot token: the secret file {TELEGRAM_TOKEN} is missing or empty")
-    redis = connect(settings.redis.url, secrets.read(REDIS_PASSWORD))
+    metrics = Metrics()
+    start_http_server(settings.bridge.metrics_port, host, registry=metrics.registry)
+    redis = connect(
+        settings.redis.url, secrets.read(REDIS_PASSWORD), metrics.mailboxes.redis_failed
+    )
     telegram = settings.bridge.telegram
     bot = make_bot(token, f"{telegram.api_url}/bot", f"{telegram.api_url}/file/bot")
-    async with kube.connect("agentsession-bridge") as api, redis, bot:
+    async with kube.connect("agentsession-bridge", metrics.api) as api, redis, bot:
         await bot.set_my_commands(texts.COMMANDS)
-        store = MailboxStore(redis)
+        store = MailboxStore(redis, metrics.mailboxes)
         chats = Chats(bot)
         lanes = Lanes(time.monotonic, asyncio.sleep)
         replies = Replies(chats, lanes, time.monotonic)
@@ -72,7 +78,7 @@ async def serve(settings: Settings, secrets: SecretFiles, access: AccessFile, ho
         keeper = SessionKeeper(sessions, refused, time.monotonic)
         intake = Intake(store, keeper, replies, presence, access.current, bot.id, bot.username)
         poller = Poller(bot, intake.handle, time.monotonic, random.random)
-        delivery = Delivery(Outbox(redis), chats, lanes, presence)
+        delivery = Delivery(Outbox(redis), chats, lanes, presence, metrics)
         server = uvicorn.Server(
             uvicorn.Config(
                 create_app(store, poller, time.monotonic),

@@ -10,6 +10,7 @@ import structlog
 from redis import RedisError
 from telegram.error import TelegramError
 
+from agentsession_bridge.metrics import Metrics
 from agentsession_bridge.outbox import Entry, Outbox
 from agentsession_bridge.pace import Lanes
 from agentsession_bridge.places import Place, message_number, read_place
@@ -27,11 +28,14 @@ Send = Callable[[Place], Awaitable[int]]
 class Delivery:
     """The way out."""
 
-    def __init__(self, outbox: Outbox, chats: Chats, lanes: Lanes, presence: Presence) -> None:
+    def __init__(
+        self, outbox: Outbox, chats: Chats, lanes: Lanes, presence: Presence, metrics: Metrics
+    ) -> None:
         self._outbox = outbox
         self._chats = chats
         self._lanes = lanes
         self._presence = presence
+        self._metrics = metrics
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._pointers: dict[str, list[str]] = {}
 
@@ -75,6 +79,7 @@ class Delivery:
                     after = entry.entry_id
             except (RedisError, TelegramError) as error:
                 # Nothing is skipped: the same entry comes again, with what is known of its messages.
+                self._metrics.postponed(error)
                 log.warning("not delivered yet", mailbox=mailbox, error=type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -84,11 +89,14 @@ class Delivery:
             # Not for Telegram: whoever it is for reads it here.
             return
         saying = say(entry)
+        arrived = True
         try:
             await self._send_all(mailbox, place, entry, saying)
         except ChatGoneError as error:
+            arrived = False
             log.warning("nobody to deliver to", mailbox=mailbox, reason=str(error))
         await self._outbox.done(mailbox, entry, len(saying.messages) + 1)
+        self._metrics.delivered(entry.kind, arrived=arrived)
         numbers = [number for key in entry.reply_to if (number := message_number(key)) is not None]
         self._presence.answered(place, numbers)
 

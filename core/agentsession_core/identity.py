@@ -55,11 +55,16 @@ class TokenIdentity:
         audience: str,
         namespaces: Collection[str],
         clock: Callable[[], float],
+        on_review: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._cluster = cluster
         known = frozenset(namespaces)
         self._pods = TokenReviewer(
-            cluster, audience, lambda status: pod_of_review(status, audience, known), clock
+            cluster,
+            audience,
+            lambda status: pod_of_review(status, audience, known),
+            clock,
+            on_review,
         )
         self._chains: TTLCache[PodIdentity, Recognised] = TTLCache(
             CHAIN_CACHE_SECONDS, CACHED_CALLERS, clock

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar
 from weakref import WeakValueDictionary
 
-from agentsession_core.cluster import Cluster
+from agentsession_core.cluster import Cluster, ClusterUnavailableError
+from agentsession_core.problems import ProblemError
 from agentsession_core.ttl import TTLCache
 
 # The API server itself goes on accepting a token for 10 s after its pod is gone.
@@ -23,7 +24,8 @@ C = TypeVar("C")
 class TokenReviewer(Generic[C]):
     """Asks whose token it is, and keeps the answer for a moment.
 
-    `parse` makes the caller from a review's status, or raises ProblemError 401 or 403.
+    `parse` makes the caller from a review's status, or raises ProblemError 401 or 403. `on_review` is
+    told of every question to the API server: accepted, refused or failed.
     """
 
     def __init__(
@@ -32,10 +34,12 @@ class TokenReviewer(Generic[C]):
         audience: str,
         parse: Callable[[Mapping[str, Any]], C],
         clock: Callable[[], float],
+        on_review: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._cluster = cluster
         self._audience = audience
         self._parse = parse
+        self._on_review = on_review
         self._reviews = asyncio.Semaphore(REVIEWS_AT_ONCE)
         # Weak: one is there as long as somebody holds it or waits for it.
         self._addresses: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
@@ -51,10 +55,22 @@ class TokenReviewer(Generic[C]):
             known = self._callers.get(key)
             if known is not None:
                 return known
-            status = await self._cluster.review(token, self._audience)
-        caller = self._parse(status)
+            status = await self._ask(token)
+        try:
+            caller = self._parse(status)
+        except ProblemError:
+            self._on_review("refused")
+            raise
+        self._on_review("accepted")
         self._callers.put(key, caller)
         return caller
+
+    async def _ask(self, token: str) -> Mapping[str, Any]:
+        try:
+            return await self._cluster.review(token, self._audience)
+        except ClusterUnavailableError:
+            self._on_review("failed")
+            raise
 
     def _of_address(self, address: str) -> asyncio.Semaphore:
         known = self._addresses.get(address)

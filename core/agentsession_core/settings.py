@@ -115,6 +115,7 @@ class BridgeSettings(SettingsModel):
 
     telegram: TelegramSettings = TelegramSettings()
     port: int = Field(default=8080, ge=1, le=65535)
+    metrics_port: int = Field(default=9090, ge=1, le=65535)
 
 
 class RolloutSettings(SettingsModel):

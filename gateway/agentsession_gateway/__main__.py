@@ -72,11 +72,13 @@ async def serve(
     settings: Settings, secrets: SecretFiles, host: str, silence_seconds: float
 ) -> None:
     """Runs the gateway until it is told to stop. Raises kube.KubeConfigError."""
-    metrics = Metrics()
+    metrics = Metrics(settings.gateway.models.prices)
     metrics_server, metrics_thread = start_http_server(
         settings.gateway.metrics_port, host, registry=metrics.registry
     )
-    redis = connect(settings.redis.url, secrets.read(REDIS_PASSWORD))
+    redis = connect(
+        settings.redis.url, secrets.read(REDIS_PASSWORD), metrics.mailboxes.redis_failed
+    )
     try:
         async with (
             kube.connect("agentsession-gateway", metrics.api) as api,
@@ -84,14 +86,20 @@ async def serve(
             redis,
         ):
             cluster = KubernetesCluster(api)
-            store = MailboxStore(redis)
+            store = MailboxStore(redis, metrics.mailboxes)
             hub = HintHub(store, random.random)
             deps = Deps(
                 settings=settings,
                 identity=TokenIdentity(
-                    cluster, naming.AUDIENCE_GATEWAY, settings.session_namespaces, time.monotonic
+                    cluster,
+                    naming.AUDIENCE_GATEWAY,
+                    settings.session_namespaces,
+                    time.monotonic,
+                    metrics.reviewed,
                 ),
-                terminals=terminal_reviewer(cluster, settings.session_namespaces, time.monotonic),
+                terminals=terminal_reviewer(
+                    cluster, settings.session_namespaces, time.monotonic, metrics.reviewed
+                ),
                 sessions=ClusterSessionReader(cluster, settings, time.monotonic),
                 cluster=cluster,
                 store=store,

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from agentsession_core.cluster import ClusterUnavailableError
 from agentsession_core.problems import ProblemError, problem_response, service_unavailable
+from agentsession_gateway.counted import CountedRequests
 from agentsession_gateway.deps import Deps
 from agentsession_gateway.exports import ExportDesk
 from agentsession_gateway.health import HealthApi
@@ -59,17 +60,26 @@ def create_app(deps: Deps) -> FastAPI:
     app.add_api_route("/v1/runner/turns/{turn}/result", runner.result, methods=["POST"])
     app.add_api_route("/v1/runner/exports/{export}", runner.export, methods=["POST"])
     app.add_api_route("/v1/runner/bye", runner.bye, methods=["POST"])
-    TerminalApi(deps, budget, exports).add_to(app)
+    terminals = TerminalApi(deps, budget, exports)
+    terminals.add_to(app)
     app.add_api_route(PREFIX + "/{path:path}", proxy.handle, methods=_METHODS)
     _add_error_handlers(app, deps)
-    deps.metrics.streams.set_function(lambda: deps.hub.streams)
-    deps.metrics.hint_failures.set_function(lambda: deps.hub.failures)
+    app.add_middleware(CountedRequests, metrics=deps.metrics, clock=deps.clock)
+    deps.hub.on_cut_off = deps.metrics.hints_cut_off
+    deps.metrics.observe(
+        {
+            "streams": lambda: deps.hub.streams,
+            "terminals": lambda: terminals.open,
+            "exports": lambda: exports.open_ones,
+            "body_bytes": lambda: budget.used,
+        }
+    )
     return app
 
 
 def _add_error_handlers(app: FastAPI, deps: Deps) -> None:
     def refuse(problem: ProblemError) -> Response:
-        deps.metrics.refusals.labels(problem.status).inc()
+        deps.metrics.refused(problem)
         return problem_response(problem)
 
     @app.exception_handler(ProblemError)

@@ -93,6 +93,11 @@ class ExportDesk:
         self._address = address
         self._waiting: dict[str, Export] = {}
 
+    @property
+    def open_ones(self) -> int:
+        """How many workspaces are waited for."""
+        return len(self._waiting)
+
     async def open(self, export_id: str, mailbox: str) -> OpenExport:
         """Asks for a workspace. Raises ProblemError 409 or 429."""
         if len(self._waiting) >= EXPORTS_AT_ONCE:

@@ -61,6 +61,7 @@ class HintHub:
         self._closed = False
         self._stopping = asyncio.Event()
         self.failures = 0
+        self.on_cut_off: Callable[[], None] = lambda: None
 
     @property
     def streams(self) -> int:
@@ -113,6 +114,7 @@ class HintHub:
                     self._ring(hint.mailbox)
             except (RedisError, OSError) as error:
                 self.failures += 1
+                self.on_cut_off()
                 _log.warning("hints_cut_off", error=type(error).__name__, retry_in=delay)
                 await asyncio.sleep(delay * (1 + self._jitter()))
                 delay = min(delay * 2, LONGEST_DELAY_SECONDS)

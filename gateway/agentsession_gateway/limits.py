@@ -43,6 +43,11 @@ class BodyBudget:
         self._used = 0
         self._keys: dict[str, int] = {}
 
+    @property
+    def used(self) -> int:
+        """Bytes that are held now."""
+        return self._used
+
     @contextmanager
     def hold(self, key: str) -> Iterator[HeldBytes]:
         """Bytes held within the block."""
@@ -128,6 +133,10 @@ class Slots:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._held: dict[str, int] = {}
+
+    def held(self, key: str) -> int:
+        """How many slots of the key are taken."""
+        return self._held.get(key, 0)
 
     @contextmanager
     def hold(self, key: str) -> Iterator[bool]:

@@ -13,7 +13,7 @@ from agentsession_core.caller import Caller
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.problems import ProblemError
 from agentsession_core.settings import ModelPrice
-from agentsession_gateway.metrics import Metrics
+from agentsession_gateway.metrics import TOKEN_KINDS, ModelMetrics
 from agentsession_gateway.upstream_failure import Failure
 from agentsession_gateway.usage import Tokens, amounts
 
@@ -28,7 +28,7 @@ class Ledger:
 
     store: MailboxStore
     prices: Mapping[str, ModelPrice]
-    metrics: Metrics
+    metrics: ModelMetrics
     clock: Callable[[], float]
     now: Callable[[], datetime]
 
@@ -53,7 +53,7 @@ class ModelCall:
         """The answer begins."""
         if self._first_byte is None:
             self._first_byte = self._ledger.clock() - self._started
-            self._ledger.metrics.model_first_byte.observe(self._first_byte)
+            self._ledger.metrics.first_byte(self._first_byte)
 
     async def refused(self, problem: ProblemError) -> None:
         """Remembers a failure in the gateway's own words."""
@@ -85,23 +85,24 @@ class ModelCall:
             return
         self._counted = True
         self.tokens = tokens
-        for kind in ("input", "output", "cache_read", "cache_write"):
-            self._ledger.metrics.model_tokens.labels(kind).inc(getattr(tokens, kind))
+        sums = amounts(self.model, tokens, self._ledger.prices)
+        by_kind = {kind: getattr(tokens, kind) for kind in TOKEN_KINDS}
+        self._ledger.metrics.used(self.model, by_kind, sums.get("cost_nanousd"))
         try:
             await self._ledger.store.add_usage(
                 self._caller.mailbox,
                 self._caller.user,
                 self._ledger.now().strftime("%Y-%m-%d"),
-                amounts(self.model, tokens, self._ledger.prices),
+                sums,
             )
         except RedisError as error:
-            self._ledger.metrics.usage_losses.inc()
+            self._ledger.metrics.usage_lost()
             _log.warning("usage_lost", mailbox=self._caller.mailbox, error=type(error).__name__)
 
     def close(self) -> None:
         """Writes the audit line."""
-        label = f"{self.status // 100}xx" if self.forwarded else "refused"
-        self._ledger.metrics.model_calls.labels(label).inc()
+        seconds = self._ledger.clock() - self._started
+        self._ledger.metrics.called(self.status, self._outcome(), seconds)
         first = self._first_byte
         _log.info(
             "model_call",
@@ -119,5 +120,13 @@ class ModelCall:
             cache_read_tokens=self.tokens.cache_read,
             cache_write_tokens=self.tokens.cache_write,
             first_byte_ms=None if first is None else round(first * 1000),
-            ms=round((self._ledger.clock() - self._started) * 1000),
+            ms=round(seconds * 1000),
         )
+
+    def _outcome(self) -> str:
+        # Without a status it was cancelled on its way.
+        if self.status in (0, CLIENT_GONE):
+            return "abandoned"
+        if not self.forwarded:
+            return "refused"
+        return "answered" if self.status < 400 else "failed"

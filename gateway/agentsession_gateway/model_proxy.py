@@ -54,7 +54,7 @@ class ModelProxy:
         self._slots = Slots(CALLS_AT_ONCE)
         # One large body at a time: reading one takes many times its size.
         self._large = asyncio.Semaphore(1)
-        self._ledger = Ledger(deps.store, models.prices, deps.metrics, deps.clock, deps.now)
+        self._ledger = Ledger(deps.store, models.prices, deps.metrics.model, deps.clock, deps.now)
 
     async def handle(self, request: Request) -> Response:
         """Serves a model call; refusals have the model API's own shape."""
@@ -87,7 +87,7 @@ class ModelProxy:
         return response
 
     def _refuse(self, problem: ProblemError) -> Response:
-        self._deps.metrics.refusals.labels(problem.status).inc()
+        self._deps.metrics.refused(problem)
         return error_response(problem)
 
     async def _forward(

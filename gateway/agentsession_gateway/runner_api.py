@@ -163,8 +163,6 @@ class RunnerApi:
             raise ProblemError(409, "stale_run", "the turn was given to another run; exit")
         if answer is CommitAnswer.UNKNOWN_TURN:
             raise ProblemError(410, "unknown_turn", "no such turn is open; drop its result")
-        if answer is CommitAnswer.COMMITTED:
-            deps.metrics.turns.labels(result.outcome).inc()
         return _answer(ResultReceipt(committed=answer is CommitAnswer.COMMITTED))
 
     async def export(self, request: Request) -> Response:

@@ -29,12 +29,19 @@ _log = structlog.get_logger(__name__)
 
 
 def terminal_reviewer(
-    cluster: Cluster, namespaces: Collection[str], clock: Callable[[], float]
+    cluster: Cluster,
+    namespaces: Collection[str],
+    clock: Callable[[], float],
+    on_review: Callable[[str], None] = lambda _: None,
 ) -> TokenReviewer[TerminalCaller]:
     """Recognises tokens of ServiceAccount agentsession-cli of those namespaces."""
     known = frozenset(namespaces)
     return TokenReviewer(
-        cluster, naming.AUDIENCE_TERMINAL, lambda status: terminal_of_review(status, known), clock
+        cluster,
+        naming.AUDIENCE_TERMINAL,
+        lambda status: terminal_of_review(status, known),
+        clock,
+        on_review,
     )
 
 

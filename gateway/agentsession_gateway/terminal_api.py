@@ -55,6 +55,11 @@ class TerminalApi:
         self._per_session = Slots(TERMINALS_PER_SESSION)
         self._all = Slots(TERMINALS)
 
+    @property
+    def open(self) -> int:
+        """How many terminals follow a session."""
+        return self._all.held("")
+
     def add_to(self, app: FastAPI) -> None:
         """Adds the routes."""
         session = PREFIX + "/{name}"

@@ -78,23 +78,47 @@ async def serve(settings: Settings, secrets: SecretFiles) -> None:
 
     async with (
         kube.connect("agentsession-operator", metrics.api) as api,
-        connect(settings.redis.url, secrets.read(REDIS_PASSWORD)) as redis,
+        connect(
+            settings.redis.url, secrets.read(REDIS_PASSWORD), metrics.mailboxes.redis_failed
+        ) as redis,
     ):
-        store, cluster, cache = MailboxStore(redis), Cluster(api), Cache()
+        store, cluster, cache = MailboxStore(redis, metrics.mailboxes), Cluster(api), Cache()
         epoch = Epoch(
             cache, store, Recovery(cache, store), lambda: uuid.uuid4().hex, metrics.count_error
         )
         admission = build_admission(settings, time.time)
         reconcile = build_reconciler(
-            settings, cache, cluster, store, time.time, lambda: uuid.uuid4().hex[:16], admission
+            settings,
+            cache,
+            cluster,
+            store,
+            time.time,
+            lambda: uuid.uuid4().hex[:16],
+            admission,
+            metrics.sessions,
         )
-        queue = WorkQueue(reconcile, time.time, metrics.count_error, pause_of=outage.pause)
+        queue = WorkQueue(
+            reconcile,
+            time.time,
+            metrics.count_error,
+            pause_of=outage.pause,
+            metrics=metrics.queue,
+        )
         reconcile.on_slot_free = queue.add
         reconcile.on_state_lost = epoch.report
         admission.wake = queue.add
-        metrics.observe(cache, lambda: queue.depth)
+        admission.on_place = metrics.sessions.got_place
+        metrics.sessions.observe(
+            cache,
+            lambda: queue.standing,
+            lambda: admission.waiting,
+            lambda: admission.holding,
+            settings.operator.max_concurrent_runs,
+        )
         handlers = Handlers(cache, queue)
-        comparison = Comparison(cache, cluster, queue, handlers, settings.session_namespaces)
+        comparison = Comparison(
+            cache, cluster, queue, handlers, settings.session_namespaces, metrics.watches
+        )
         reconcile.on_missing = comparison.ask
         sweep = Sweep(cache, store, queue, comparison, time.time)
         ground = Ground(cluster, settings.session_namespaces, metrics.count_error)
@@ -129,6 +153,7 @@ async def serve(settings: Settings, secrets: SecretFiles) -> None:
                 ground.heard,
                 comparison.ask,
                 settings.operator.watch_silence_seconds,
+                metrics.watches,
             )
             await run_until_first_ends(
                 run_kopf(registry_of_handlers, settings.session_namespaces, synced, stop),

@@ -5,13 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 from agentsession_operator.fair_queue import Decision, Holding, Room, Share, Waiting, decide
 from agentsession_operator.model import Key
 from agentsession_operator.world import Place, Standing
 
 FREE: Final = Place()
+
+
+class PlaceGiven(Protocol):
+    """Is told that a session has a place, after so many seconds in the queue."""
+
+    def __call__(self, *, task: bool, seconds: float) -> None: ...
+
+
+def _nobody(*, task: bool, seconds: float) -> None:
+    pass
+
+
 # After a start the queue is in order once all who waited before have been looked at again.
 OPENING_SECONDS: Final = 30.0
 # A session that was given a place and makes nothing of it loses it.
@@ -34,6 +46,7 @@ class Admission:
         self._share = share
         self._clock = clock
         self._waiting: dict[Key, Waiting] = {}
+        self._asked_at: dict[Key, float] = {}
         self._holding: dict[Key, Holding] = {}
         self._room = Room(share)
         self._queued = {False: 0, True: 0}
@@ -52,6 +65,7 @@ class Admission:
         self.positions: Mapping[Key, int] = {}
         self.moved = asyncio.Event()
         self.wake: Callable[[Key], None] = lambda _: None
+        self.on_place: PlaceGiven = _nobody
 
     def begin(self, holding: Iterable[Holding], expected: Mapping[Key, bool]) -> None:
         """What is known at the start: who has a place, and who waited (key → whether it is a task).
@@ -199,6 +213,7 @@ class Admission:
                 self._grant(item)
                 return FREE
             self._queued[task] += 1
+            self._asked_at[key] = self._clock()
         if self._waiting.get(key) != item or self._granted:
             self._changed.set()
         self._waiting[key] = item
@@ -228,10 +243,13 @@ class Admission:
         return self._missing[task] + asking <= free
 
     def _grant(self, item: Waiting) -> None:
+        now = self._clock()
+        waited = now - self._asked_at.get(item.key, now)
+        self.on_place(task=self._share.is_task(item), seconds=max(0.0, waited))
         self._stop_waiting(item.key)
         self._hold(Holding(item.key, item.user, item.task))
-        self._granted[item.key] = self._clock()
-        self._note_start(item.user, item.task, self._clock())
+        self._granted[item.key] = now
+        self._note_start(item.user, item.task, now)
 
     def _drop_stale_grants(self) -> None:
         latest = self._clock() - GRANT_SECONDS
@@ -259,6 +277,7 @@ class Admission:
 
     def _stop_waiting(self, key: Key) -> None:
         item = self._waiting.pop(key, None)
+        self._asked_at.pop(key, None)
         if item is not None:
             self._queued[self._share.is_task(item)] -= 1
             self._changed.set()

@@ -14,6 +14,7 @@ from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from agentsession_core import naming
 from agentsession_operator.handlers import Handlers
+from agentsession_operator.metrics import WatchMetrics
 from agentsession_operator.relists import Relists
 
 RETRY_SECONDS: Final = 3.0
@@ -77,6 +78,7 @@ def build_registry(
     heard: Callable[[], None],
     relisted: Callable[[], None],
     watch_silence_seconds: float,
+    metrics: WatchMetrics,
 ) -> kopf.OperatorRegistry:
     """Every kind the operator watches. Event handlers only: all others write to the objects.
 
@@ -93,7 +95,7 @@ def build_registry(
     )
     for resource, handle in kinds:
         kopf.on.event(*resource, id=f"watch-{resource[-1]}", registry=registry)(
-            _adapter(resource[-1], handle, relists, heard, relisted)
+            _adapter(resource[-1], handle, relists, heard, relisted, metrics)
         )
     kopf.on.login(registry=registry)(_login)
     kopf.on.startup(registry=registry)(_configuration(watch_silence_seconds))
@@ -106,17 +108,20 @@ def _adapter(
     relists: Relists,
     heard: Callable[[], None],
     relisted: Callable[[], None],
+    metrics: WatchMetrics,
 ) -> Any:
     async def on_event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
         seen, deleted = dict(body), type == "DELETED"
         handle(seen, deleted=deleted)
         heard()
+        metrics.brought(kind, type)
         metadata = seen["metadata"]
         # kopf's word for an object that came with a list and not as an event.
         listed = type is None
         if relists.saw(
             kind, metadata["namespace"], metadata["uid"], listed=listed, deleted=deleted
         ):
+            metrics.restarted(kind)
             relisted()
 
     return on_event

@@ -11,11 +11,13 @@ from collections.abc import Callable
 from typing import Final
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from agentsession_core import naming
 from agentsession_operator.cache import Cache, Shelf
 from agentsession_operator.cluster import Cluster, ClusterError
 from agentsession_operator.handlers import Handlers
+from agentsession_operator.metrics import WatchMetrics
 from agentsession_operator.model import ClaimView, JobView, Key, PodView
 from agentsession_operator.workqueue import WorkQueue
 
@@ -40,12 +42,14 @@ class Comparison:
         queue: WorkQueue,
         handlers: Handlers,
         namespaces: tuple[str, ...],
+        metrics: WatchMetrics | None = None,
     ) -> None:
         self._cache = cache
         self._cluster = cluster
         self._queue = queue
         self._handlers = handlers
         self._namespaces = namespaces
+        self._metrics = metrics or WatchMetrics(CollectorRegistry())
         self._one_at_a_time = asyncio.Lock()
         self._asked = asyncio.Event()
 
@@ -74,6 +78,7 @@ class Comparison:
                 await self._compare_sessions(namespace)
                 await self._compare_templates(namespace)
                 await self._compare_children(namespace)
+        self._metrics.compared()
 
     async def _compare_sessions(self, namespace: str) -> None:
         before = {
@@ -88,6 +93,7 @@ class Comparison:
             session = self._cache.index().get(key)
             if session and session.uid == uid and uid not in present and uid not in told:
                 log.warning("a deletion was missed", session=str(key))
+                self._metrics.missed(naming.SESSION_PLURAL)
                 self._handlers.forget_session(key)
 
     async def _compare_templates(self, namespace: str) -> None:
@@ -102,6 +108,7 @@ class Comparison:
         for key, uid in before.items():
             template = self._cache.template(key)
             if template and template.metadata.uid == uid and uid not in present | told:
+                self._metrics.missed(naming.TEMPLATE_PLURAL)
                 self._handlers.forget_template(key)
 
     async def _compare_children(self, namespace: str) -> None:
@@ -119,6 +126,7 @@ class Comparison:
             present, told = await self._take(path, handle, ours_only=True)
             for key, name, uid in before & _children(shelf, namespace):
                 if uid not in present and uid not in told:
+                    self._metrics.missed(path.rpartition("/")[2])
                     shelf.drop(key, name)
                     self._queue.add(key)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from agentsession_core.api import LaunchType
 from agentsession_core.mailbox.model import RunAnswer
@@ -18,6 +19,7 @@ from agentsession_operator.cluster import (
     RefusedError,
 )
 from agentsession_operator.ends import write_end
+from agentsession_operator.metrics import SessionMetrics
 from agentsession_operator.model import (
     Key,
     claim_view,
@@ -58,11 +60,19 @@ class Executor:
     Without that, the next look, which may come before the watch's event, would make it again.
     """
 
-    def __init__(self, cluster: Cluster, store: MailboxStore, cache: Cache, words: Words) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        store: MailboxStore,
+        cache: Cache,
+        words: Words,
+        metrics: SessionMetrics | None = None,
+    ) -> None:
         self._cluster = cluster
         self._store = store
         self._cache = cache
         self._words = words
+        self._metrics = metrics or SessionMetrics(CollectorRegistry())
 
     async def carry_out(self, key: Key, world: World, action: Action) -> bool:
         """True if the plan's next action still makes sense. Raises ClusterError, RedisError."""
@@ -177,5 +187,6 @@ class Executor:
             return False
         except NotFoundError:
             return True
+        self._metrics.expired()
         log.info("session deleted after its idle time", session=str(key))
         return True

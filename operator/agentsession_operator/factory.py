@@ -12,6 +12,7 @@ from agentsession_operator.cluster import Cluster
 from agentsession_operator.execute import Executor
 from agentsession_operator.fair_queue import Share
 from agentsession_operator.gather import Gatherer
+from agentsession_operator.metrics import SessionMetrics
 from agentsession_operator.reconcile import Reconciler
 from agentsession_operator.recovery import Recovery
 from agentsession_operator.refusals import Refusals
@@ -29,6 +30,7 @@ def build_reconciler(
     clock: Callable[[], float],
     new_id: Callable[[], str],
     admission: Admission | None = None,
+    metrics: SessionMetrics | None = None,
 ) -> Reconciler:
     """A reconciler over these; `clock` in seconds since the epoch."""
     operator = settings.operator
@@ -40,16 +42,19 @@ def build_reconciler(
         placement=operator.placement_seconds,
         message_lifetime=operator.message_lifetime_seconds,
     )
-    return Reconciler(
+    reconciler = Reconciler(
         cache,
         store,
         Gatherer(settings, limits, cache, cluster, store, Recovery(cache, store)),
-        Executor(cluster, store, cache, Words(cluster, store)),
-        StatusWriter(cluster, cache, clock, new_id),
+        Executor(cluster, store, cache, Words(cluster, store), metrics),
+        StatusWriter(cluster, cache, clock, new_id, metrics),
         Refusals(limits),
         Rollout(settings.rollout.max_at_once),
         admission or build_admission(settings, clock),
     )
+    if metrics is not None:
+        reconciler.on_gone = metrics.gone
+    return reconciler
 
 
 def build_admission(settings: Settings, clock: Callable[[], float]) -> Admission:

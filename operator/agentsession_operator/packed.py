@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agentsession_core import naming
-from agentsession_core.api import AgentSession, Phase
+from agentsession_core.api import AgentSession, ConditionType, Phase, Reason
 from agentsession_operator.model import Body, Key
 
 _FASTEST: Final = 1
@@ -25,8 +25,8 @@ _LEFT_OUT: Final = "managedFields"
 class PackedSession:
     """A session. Times in seconds since the epoch; `template` is its template's name.
 
-    `at_rest`: by its own status it is suspended, and nobody has changed it since. `expires`: when it
-    then ends.
+    `reason` is that of its Ready condition. `at_rest`: by its own status it is suspended, and nobody
+    has changed it since. `expires`: when it then ends.
     """
 
     uid: str
@@ -36,6 +36,7 @@ class PackedSession:
     created: float
     template: str
     phase: Phase | None
+    reason: Reason | None
     at_rest: bool
     expires: float | None
     data: bytes
@@ -59,6 +60,9 @@ def pack(session: AgentSession, body: Body | None = None) -> PackedSession:
         created=metadata.creation_timestamp.timestamp() if metadata.creation_timestamp else 0.0,
         template=reference.name if reference else naming.DEFAULT_TEMPLATE,
         phase=status.phase,
+        reason=next(
+            (c.reason for c in status.conditions or () if c.type is ConditionType.READY), None
+        ),
         at_rest=status.phase is Phase.SUSPENDED
         and status.observed_generation == metadata.generation
         and metadata.deletion_timestamp is None,

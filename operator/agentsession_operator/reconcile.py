@@ -34,7 +34,7 @@ class Reconciler:
 
     `on_slot_free` is called with a session that waited for its turn in a rollout, `on_missing` when
     the cluster does not know a session that the cache has, `on_state_lost` when Redis turns out to
-    have been emptied.
+    have been emptied, `on_gone` when a deleted session has been cleaned up.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Reconciler:
         self.on_slot_free: Callable[[Key], None] = lambda _: None
         self.on_missing: Callable[[], None] = lambda: None
         self.on_state_lost: Callable[[], None] = lambda: None
+        self.on_gone: Callable[[], None] = lambda: None
 
     async def __call__(self, key: Key) -> float | None:
         """Looks at the session; answers in how many seconds to look again. Raises ClusterError,
@@ -134,6 +135,7 @@ class Reconciler:
             answer = await self._store.end_mailbox(box, session_uid=uid, text=DELETED_TEXT)
             log.info("session gone", session=str(key), mailbox=answer.value)
             self._cache.forget_gone(box, uid)
+            self.on_gone()
 
     async def _carry_out(self, key: Key, world: World, actions: tuple[Action, ...]) -> None:
         for action in actions:

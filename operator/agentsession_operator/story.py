@@ -94,12 +94,18 @@ def _of_turn(before: AgentSessionStatus, now: AgentSessionStatus) -> tuple[Event
 
 
 def _of_suspension(before: AgentSessionStatus, now: AgentSessionStatus) -> tuple[EventText, ...]:
+    becomes = new_suspension(before, now)
+    return (EventText(NORMAL, "Suspended", becomes.message),) if becomes else ()
+
+
+def new_suspension(before: AgentSessionStatus, now: AgentSessionStatus) -> Condition | None:
+    """The condition that says that the session is suspended, where it did not say so before."""
     was, becomes = (_find(status, ConditionType.SUSPENDED) for status in (before, now))
     if becomes is None or becomes.status is not ConditionStatus.TRUE:
-        return ()
+        return None
     if becomes.reason is Reason.NEVER_STARTED or (was and was.status is becomes.status):
-        return ()
-    return (EventText(NORMAL, "Suspended", becomes.message),)
+        return None
+    return becomes
 
 
 def _of_trouble(before: AgentSessionStatus, now: AgentSessionStatus) -> tuple[EventText, ...]:

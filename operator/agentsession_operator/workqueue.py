@@ -7,7 +7,9 @@ import heapq
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
+from prometheus_client import CollectorRegistry
 
+from agentsession_operator.metrics import QueueMetrics
 from agentsession_operator.model import Key
 
 log = structlog.get_logger(__name__)
@@ -35,13 +37,16 @@ class WorkQueue:
         backoff_base: float = 0.5,
         backoff_limit: float = 60.0,
         pause_of: Callable[[Exception, int], float | None] = lambda _error, _times: None,
+        metrics: QueueMetrics | None = None,
     ) -> None:
         self._work = work
         self._clock = clock
         self._on_error = on_error
+        self._metrics = metrics or QueueMetrics(CollectorRegistry())
         self._backoff = (backoff_base, backoff_limit)
         self._ready: asyncio.Queue[Key] = asyncio.Queue()
-        self._queued: set[Key] = set()
+        # Since when each waits, the longest first.
+        self._queued: dict[Key, float] = {}
         self._active: set[Key] = set()
         self._again: set[Key] = set()
         self._failures: dict[Key, int] = {}
@@ -60,12 +65,18 @@ class WorkQueue:
         """Keys that wait for a worker."""
         return self._ready.qsize()
 
+    @property
+    def standing(self) -> tuple[int, float]:
+        """The depth, and for how many seconds the first key has waited."""
+        oldest = next(iter(tuple(self._queued.values())), None)
+        return self.depth, 0.0 if oldest is None else max(0.0, self._clock() - oldest)
+
     def add(self, key: Key) -> None:
         """Have the key looked at now."""
         if key in self._active:
             self._again.add(key)
         elif key not in self._queued:
-            self._queued.add(key)
+            self._queued[key] = self._clock()
             self._idle.clear()
             self._ready.put_nowait(key)
 
@@ -83,7 +94,7 @@ class WorkQueue:
         for _ in range(self._ready.qsize()):
             key = self._ready.get_nowait()
             if key in appointments:
-                self._queued.discard(key)
+                self._queued.pop(key, None)
             else:
                 self._ready.put_nowait(key)
         for key, when in appointments.items():
@@ -106,7 +117,7 @@ class WorkQueue:
         while True:
             key = await self._ready.get()
             await self._open.wait()
-            self._queued.discard(key)
+            self._metrics.waited(self._clock() - self._queued.pop(key, self._clock()))
             self._active.add(key)
             # This look sees everything, so an earlier appointment is void.
             self._deadlines.pop(key, None)
@@ -121,9 +132,11 @@ class WorkQueue:
                     self._idle.set()
 
     async def _attempt(self, key: Key) -> None:
+        began = self._clock()
         try:
             delay = await self._work(key)
         except Exception as error:
+            self._metrics.looked("failed", self._clock() - began)
             self._on_error(error)
             if self._paused(error):
                 self._again.add(key)
@@ -140,6 +153,7 @@ class WorkQueue:
                 exc_info=failures == 0,
             )
         else:
+            self._metrics.looked("done" if delay is None else "again", self._clock() - began)
             self._failures.pop(key, None)
             self._pauses = 0
         if delay is not None:
@@ -154,6 +168,7 @@ class WorkQueue:
             # The others that are under way meet the same error: one pause is enough.
             self._pauses += 1
             log.warning("all work pauses", error=str(error), retry_seconds=pause)
+            self._metrics.paused()
             self._open.clear()
             asyncio.get_running_loop().call_later(pause, self._open.set)
         return True
@@ -179,5 +194,6 @@ class WorkQueue:
                 return when - now
             heapq.heappop(self._heap)
             del self._deadlines[key]
+            self._metrics.was_late(now - when)
             self.add(key)
         return None

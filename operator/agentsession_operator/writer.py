@@ -7,15 +7,17 @@ from datetime import UTC, datetime
 from typing import Final
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from agentsession_core.api import AgentSession, AgentSessionStatus
 from agentsession_operator.cache import Cache
 from agentsession_operator.cluster import Cluster, ClusterError, ConflictError
 from agentsession_operator.conditions import without_redis
+from agentsession_operator.metrics import SessionMetrics
 from agentsession_operator.model import Key
 from agentsession_operator.pace import INTERVAL, write_delay
 from agentsession_operator.patch import merge_patch
-from agentsession_operator.story import EventText, tell
+from agentsession_operator.story import EventText, new_suspension, tell
 
 # A restart of Redis takes less.
 REDIS_AWAY_SECONDS: Final = 10.0
@@ -31,11 +33,13 @@ class StatusWriter:
         cache: Cache,
         clock: Callable[[], float],
         new_id: Callable[[], str],
+        metrics: SessionMetrics | None = None,
     ) -> None:
         self._cluster = cluster
         self._cache = cache
         self._clock = clock
         self._new_id = new_id
+        self._metrics = metrics or SessionMetrics(CollectorRegistry())
         self._last_write: dict[Key, float] = {}
         self._changed_since: dict[Key, float] = {}
         self._redis_away_since: float | None = None
@@ -88,6 +92,9 @@ class StatusWriter:
             return INTERVAL
         self._last_write[key] = now
         self._cache.put_session(key, AgentSession.from_api(body), body)
+        suspension = new_suspension(session.status, status)
+        if suspension is not None:
+            self._metrics.suspended(suspension.reason)
         for event in tell(session, status):
             await self._tell(key, session, event)
         return None

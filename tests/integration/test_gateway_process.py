@@ -88,9 +88,13 @@ async def test_a_turn_from_hello_to_the_metrics(
             metrics = await anyone.get(f"http://127.0.0.1:{gateway.metrics_port}/metrics")
             for line in (
                 "agentsession_gateway_streams 1.0",
-                'agentsession_gateway_turns_total{outcome="Succeeded"} 1.0',
-                'agentsession_gateway_model_calls_total{status="2xx"} 1.0',
-                'agentsession_gateway_model_tokens_total{kind="cache_read"} 1000.0',
+                'agentsession_turns_given_total{attempt="first"} 1.0',
+                'agentsession_turns_total{outcome="Succeeded",source="prompt"} 1.0',
+                'agentsession_run_start_seconds_count{launch_type="cold"} 1.0',
+                'agentsession_gateway_model_calls_total{outcome="answered",status="200"} 1.0',
+                'agentsession_gateway_model_tokens_total{kind="cache_read",model="other"} 1000.0',
+                'request_seconds_count{route="/v1/runner/hello",status="200"} 1.0',
+                'agentsession_gateway_token_reviews_total{result="accepted"} 1.0',
                 "process_resident_memory_bytes",
             ):
                 assert line in metrics.text

@@ -268,7 +268,7 @@ class TestResult:
         assert (last.outcome, last.model_status) == ("ModelError", None)
         assert (last.error_code, last.error_message) == ("api_error", "overloaded")
         value = harness.metrics.registry.get_sample_value(
-            "agentsession_gateway_turns_total", {"outcome": "ModelError"}
+            "agentsession_turns_total", {"source": "prompt", "outcome": "ModelError"}
         )
         assert value == 1
 

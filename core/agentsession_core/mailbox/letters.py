@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from agentsession_core.api.values import TurnOutcome
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.scripted import Scripted
 
@@ -38,7 +39,11 @@ class Letters(Scripted):
 
     async def cut_off(self, mailbox: str, *, run: str, own: bool) -> None:
         """Counts that the turn's run ended in its middle, once; `own`: by its own doing."""
-        await self._run("cut_off", [MailboxKeys(mailbox).turn], [mailbox, run, "1" if own else "0"])
+        answer = await self._run(
+            "cut_off", [MailboxKeys(mailbox).turn], [mailbox, run, "1" if own else "0"]
+        )
+        if answer[0] == "counted":
+            self._observer.turn_cut_off(own=own)
 
     async def give_up(self, mailbox: str, letters: GivenUp) -> int | None:
         """Puts the messages into `dead` and tells whoever wrote; how many, None if refused."""
@@ -60,7 +65,14 @@ class Letters(Scripted):
                 DEAD_KEPT,
             ],
         )
-        return int(answer[1]) if answer[0] == "dead" else None
+        if answer[0] != "dead":
+            return None
+        count = int(answer[1])
+        self._observer.dead_lettered(letters.reason, count)
+        self._observer.notices_given("dead_lettered", int(answer[2]))
+        if answer[3]:
+            self._observer.turn_ended(answer[3], TurnOutcome.DEAD_LETTERED)
+        return count
 
     async def tell_held(self, mailbox: str, *, text: str, with_turn: bool) -> bool:
         """Tells the chats of the waiting messages that they are kept, once until the next run.
@@ -73,4 +85,6 @@ class Letters(Scripted):
             [k.incoming, k.state, k.turn, k.outgoing, k.events],
             [mailbox, text, "1" if with_turn else "0"],
         )
+        if answer[0] == "told":
+            self._observer.notices_given("held", int(answer[1]))
         return answer[0] == "told"

@@ -87,6 +87,8 @@ class Life(Scripted):
             ],
             [mailbox, session_uid, text, ENDED_SECONDS],
         )
+        if answer[0] == EndAnswer.ENDED:
+            self._observer.notices_given("deleted", int(answer[2]))
         return EndAnswer(answer[0])
 
     async def undelivered(self) -> list[str]:
@@ -132,4 +134,6 @@ class Life(Scripted):
 
     async def forget_lost(self, mailbox: str, *, message: str) -> None:
         """The user knows of the lost message."""
-        await self._run("forget_lost", [MailboxKeys(mailbox).state], [message])
+        answer = await self._run("forget_lost", [MailboxKeys(mailbox).state], [message])
+        if answer[0] == "forgotten":
+            self._observer.message_lost()

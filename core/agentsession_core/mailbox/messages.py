@@ -56,6 +56,7 @@ class Messages(Scripted):
                 OUTGOING_BYTES,
             ],
         )
+        self._observer.message_came(message.source, answer[0])
         return IngestAnswer(Admission(answer[0]), int(answer[1]), answer[2] == "1")
 
     async def ingest_prompt(
@@ -89,6 +90,7 @@ class Messages(Scripted):
                 known_generation,
             ],
         )
+        self._observer.message_came(Source.PROMPT, answer[0])
         return PromptAdmission(answer[0])
 
     async def notice(
@@ -112,6 +114,8 @@ class Messages(Scripted):
             [k.notices, k.outgoing, k.events],
             [mailbox, notice, source, chat, json.dumps(list(reply_to)), text, NOTICES_KEPT],
         )
+        if answer[0] == "new":
+            self._observer.notices_given("told", 1)
         return answer[0] == "new"
 
     async def request_cancel(

@@ -68,20 +68,27 @@ class MailboxStore(Messages, Letters, Life, Events, Exports):
             [k.run, k.state, k.export, k.ended],
             [mailbox, run, expected, session_uid, launch, user, *flags],
         )
-        return answer[0] == "ok"
+        if answer[0] == "begun":
+            self._observer.run_began(launch)
+        return answer[0] != "conflict"
 
     async def run_failed(self, mailbox: str, *, run: str, reason: str, message: str) -> None:
         """Counts a run that ended before its time, once."""
-        await self._run("run_failed", [MailboxKeys(mailbox).state], [run, reason, message])
+        k = MailboxKeys(mailbox)
+        answer = await self._run("run_failed", [k.state, k.run], [run, reason, message])
+        if answer[0] == "counted":
+            self._observer.run_failed(reason, greeted=answer[1] == "1")
 
     async def end_run(
         self, mailbox: str, *, run: str, reason: str, message: str, counted: bool
     ) -> None:
         """Ends the run for good: its pod is refused from now on. `counted`: as a failure."""
         k = MailboxKeys(mailbox)
-        await self._run(
+        answer = await self._run(
             "end_run", [k.run, k.state], [mailbox, run, reason, message, "1" if counted else "0"]
         )
+        if answer[0] == "counted":
+            self._observer.run_failed(reason, greeted=answer[1] == "1")
 
     async def hello(self, mailbox: str, *, run: str, pod_uid: str, pod: str) -> HelloAnswer:
         """Binds the first pod that says hello to the run."""
@@ -90,6 +97,8 @@ class MailboxStore(Messages, Letters, Life, Events, Exports):
         if answer[0] != "ok":
             return HelloAnswer(RunAnswer(answer[0]))
         drained = answer[3] == RunState.DRAINED
+        if answer[4]:
+            self._observer.run_greeted(answer[4], float(answer[5]))
         return HelloAnswer(RunAnswer.OK, int(answer[1]), answer[2] or None, drained)
 
     async def check_run(
@@ -122,7 +131,9 @@ class MailboxStore(Messages, Letters, Life, Events, Exports):
         )
         if answer[0] != "turn":
             return TurnGrant(RunAnswer(answer[0]))
-        _, granted, attempt, conversation, deadline, now, messages, cancelled = answer
+        _, granted, attempt, conversation, deadline, now, messages, cancelled, step = answer
+        if step:
+            self._observer.turn_given(again=step == "again")
         return TurnGrant(
             RunAnswer.TURN,
             granted,
@@ -152,6 +163,8 @@ class MailboxStore(Messages, Letters, Life, Events, Exports):
                 result.error_message,
             ],
         )
+        if answer[0] == CommitAnswer.COMMITTED:
+            self._observer.turn_ended(answer[1], result.outcome)
         return CommitAnswer(answer[0])
 
     async def model_status(

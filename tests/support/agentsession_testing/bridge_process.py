@@ -31,6 +31,7 @@ class BridgeProcess:
     redis_url: str
     kubeconfig: Path
     port: int = field(default_factory=free_port)
+    metrics_port: int = field(default_factory=free_port)
     process: asyncio.subprocess.Process | None = None
 
     def allow(self, *users: int, groups: tuple[int, ...] = ()) -> None:
@@ -49,7 +50,11 @@ class BridgeProcess:
         settings = {
             "sessionNamespaces": [NAMESPACE],
             "redis": {"url": self.redis_url},
-            "bridge": {"port": self.port, "telegram": {"apiURL": self.telegram_url}},
+            "bridge": {
+                "port": self.port,
+                "metricsPort": self.metrics_port,
+                "telegram": {"apiURL": self.telegram_url},
+            },
         }
         config.write_text(yaml.safe_dump(settings), encoding="utf-8")
         secrets = self.folder / "secrets"

@@ -59,6 +59,7 @@ class Harness:
     address: str = "http://this-gateway:8080"
 
     def __post_init__(self) -> None:
+        self.store.observe(self.metrics.mailboxes)
         self.hub = HintHub(self.store, lambda: 0.0)
 
     def reopen(self) -> None:

@@ -19,4 +19,4 @@ redis.call('HSET', KEYS[2], 'state', 'open', 'session', ARGV[4])
 redis.call('HDEL', KEYS[2], 'reopened', 'held_told')
 if ARGV[6] ~= '' then redis.call('HSET', KEYS[2], 'user', ARGV[6]) end
 redis.call('SADD', 'sessions:mailboxes', ARGV[1])
-return {'ok', current}
+return {'begun', current}

@@ -21,14 +21,14 @@ end
 local function message(id, entry)
   return {id = field(entry, 'id') or id, text = field(entry, 'text') or '', files = field(entry, 'files') or '[]'}
 end
-local function order(ids)
+local function order(ids, step)
   local messages = {}
   for _, id in ipairs(ids) do
     local found = redis.call('XRANGE', incoming, id, id)
     if found[1] then messages[#messages + 1] = message(id, found[1][2]) end
   end
   local record = redis.call('HMGET', turnkey, 'turn', 'attempt', 'conversation', 'deadline', 'cancelled_at')
-  return {'turn', record[1], record[2], record[3], record[4], at, cjson.encode(messages), record[5] and '1' or '0'}
+  return {'turn', record[1], record[2], record[3], record[4], at, cjson.encode(messages), record[5] and '1' or '0', step}
 end
 
 -- Whoever follows the events learns whose messages the turn has taken up. Their text is there only
@@ -53,7 +53,8 @@ local recorded = redis.call('HMGET', turnkey, 'turn', 'run', 'ids')
 -- A run that is there for an export takes up nobody's turn.
 if run[2] == 'drained' and run[5] == 'Exporting' then return {'drained'} end
 if recorded[1] then
-  if recorded[2] ~= ARGV[2] then
+  local again = recorded[2] ~= ARGV[2]
+  if again then
     -- The run that had it is gone: another attempt with a full timeout.
     local attempt = redis.call('HINCRBY', turnkey, 'attempt', 1)
     redis.call('HSET', turnkey, 'run', ARGV[2], 'deadline', now[1] + ARGV[5])
@@ -61,7 +62,7 @@ if recorded[1] then
     tell(attempt, cjson.decode(recorded[3]))
     redis.call('XADD', 'sessions:events', 'MAXLEN', '~', '10000', '*', 'mailbox', ARGV[1], 'kind', 'turn')
   end
-  return order(cjson.decode(recorded[3]))
+  return order(cjson.decode(recorded[3]), again and 'again' or '')
 end
 if run[2] ~= 'open' then return {'drained'} end
 if redis.call('XLEN', incoming) == 0 then return {'empty'} end
@@ -87,4 +88,4 @@ redis.call('HSET', turnkey, 'turn', ARGV[4], 'run', ARGV[2], 'ids', cjson.encode
   'chat', first[2], 'conversation', first[3], 'attempt', 1, 'deadline', now[1] + ARGV[5], 'started_at', at)
 tell(1, ids)
 redis.call('XADD', 'sessions:events', 'MAXLEN', '~', '10000', '*', 'mailbox', ARGV[1], 'kind', 'turn')
-return order(ids)
+return order(ids, 'new')

@@ -63,4 +63,4 @@ if record[4] ~= 'terminal' and record[4] ~= 'prompt' then
   redis.call('XADD', 'outgoing:ready', '*', 'mailbox', ARGV[1])
 end
 redis.call('XADD', 'sessions:events', 'MAXLEN', '~', '10000', '*', 'mailbox', ARGV[1], 'kind', 'result')
-return {'committed'}
+return {'committed', record[4]}

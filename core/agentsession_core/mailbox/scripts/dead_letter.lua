@@ -4,7 +4,7 @@
 -- KEYS: incoming turn last mailbox outgoing events run dead
 -- ARGV: mailbox run greeted turn max_deaths max_evictions before reason message text kept
 local incoming, turnkey, last, state = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local record = redis.call('HMGET', turnkey, 'turn', 'run', 'ids', 'cut_run', 'deaths', 'evictions', 'attempt', 'started_at')
+local record = redis.call('HMGET', turnkey, 'turn', 'run', 'ids', 'cut_run', 'deaths', 'evictions', 'attempt', 'started_at', 'source')
 local now = redis.call('TIME')
 local at = now[1] .. '.' .. string.format('%06d', now[2])
 
@@ -57,6 +57,7 @@ for _, letter in ipairs(letters) do
   pcall(redis.call, 'XACK', incoming, 'agent', id)
 end
 if ends_turn then redis.call('DEL', turnkey) end
+local notices = 0
 for _, group in ipairs(groups) do
   local reply_to = cjson.encode(group.ids)
   local is_open = group.source == 'terminal' or group.source == 'prompt'
@@ -64,6 +65,7 @@ for _, group in ipairs(groups) do
     'data', cjson.encode({phase = 'ended', outcome = 'DeadLettered', messages = group.ids, at = at, truncated = false,
       text = is_open and ARGV[10] or nil, errorMessage = is_open and ARGV[9] or nil}))
   if not is_open then
+    notices = notices + 1
     redis.call('XADD', KEYS[5], '*', 'id', group.name, 'kind', 'notice', 'reply_to', reply_to, 'chat', group.chat,
       'turn', turn, 'outcome', 'DeadLettered', 'text', ARGV[10], 'at', at)
     redis.call('XADD', 'outgoing:ready', '*', 'mailbox', ARGV[1])
@@ -87,4 +89,4 @@ end
 -- A turn was activity; a message that nobody could take is none, and the session may expire.
 if ARGV[4] ~= '' then redis.call('ZADD', 'sessions:activity', at, ARGV[1]) end
 redis.call('XADD', 'sessions:events', 'MAXLEN', '~', '10000', '*', 'mailbox', ARGV[1], 'kind', 'dead')
-return {'dead', tostring(#letters)}
+return {'dead', tostring(#letters), tostring(notices), ends_turn and record[9] or ''}

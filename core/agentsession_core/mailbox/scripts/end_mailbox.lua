@@ -59,4 +59,4 @@ else
   redis.call('DEL', outgoing)
 end
 hint('deleted')
-return {'ended', tostring(waiting)}
+return {'ended', tostring(waiting), tostring(#chats)}

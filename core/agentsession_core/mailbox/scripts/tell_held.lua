@@ -9,7 +9,7 @@ local running = {}
 if ARGV[3] ~= '1' then
   for _, id in ipairs(cjson.decode(redis.call('HGET', KEYS[3], 'ids') or '[]')) do running[id] = true end
 end
-local told, count = {}, 0
+local told, notices, count = {}, 0, 0
 for _, item in ipairs(redis.call('XRANGE', incoming, '-', '+')) do
   if not running[item[1]] then
     local source, chat = 'api', ''
@@ -19,7 +19,7 @@ for _, item in ipairs(redis.call('XRANGE', incoming, '-', '+')) do
     count = count + 1
     local key = source .. '\0' .. chat
     if not told[key] then
-      told[key] = true
+      told[key], notices = true, notices + (source ~= 'prompt' and 1 or 0)
       local id = 'held-' .. item[1]
       if source == 'terminal' then
         redis.call('XADD', KEYS[5], 'MAXLEN', '~', '1000', '*', 'turn', '', 'seq', '0', 'kind', 'notice', 'source', source,
@@ -34,4 +34,4 @@ for _, item in ipairs(redis.call('XRANGE', incoming, '-', '+')) do
 end
 if count == 0 then return {'empty'} end
 redis.call('HSET', state, 'held_told', at)
-return {'told'}
+return {'told', tostring(notices)}
