@@ -119,10 +119,14 @@ def overrun_at(world: World, turn: TurnRecord) -> float:
 
 
 def hello_deadline(world: World, record: RunRecord, pod: PodView | None) -> float | None:
-    """When a started container must have said hello; None before it has started."""
+    """When a started container must have said hello; None before it has started.
+
+    Redis may have forgotten the hello of a run that has long been there: as long again from then on.
+    """
     if pod is None or not pod.started:
         return None
-    return max(record.begun_at, pod.started_at or 0.0) + world.limits.hello_timeout
+    since = max(record.begun_at, pod.started_at or 0.0, world.mailbox.rebuilt_at or 0.0)
+    return since + world.limits.hello_timeout
 
 
 def _start_must_end(

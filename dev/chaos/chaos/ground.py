@@ -28,7 +28,7 @@ from chaos.workers import Worker, write_config
 
 NAMESPACE: Final = "agents"
 REPOSITORY: Final = Path(__file__).resolve().parents[3]
-READY_SECONDS: Final = 90.0
+READY_SECONDS: Final = 180.0
 # Short, so that a run of minutes sees many of each.
 OPERATOR: Final[dict[str, Any]] = {
     "backoffBaseSeconds": 0.5,

@@ -172,6 +172,16 @@ class TestRunsThatMustBeEnded:
         assert (end.run, end.reason, end.counted) == (RUN, Reason.RUNNER_SILENT, True)
         assert delete == DeleteJob("anna-r1", "job-1")
 
+    def test_a_hello_that_redis_forgot_has_its_whole_time_again(self) -> None:
+        """The run of an hour ago is alive: its runner is about to be heard of again."""
+        forgotten = replace(EMPTY, run=make_run(hello_at=None, begun_at=NOW - 3600))
+        old = children(make_pod(started_at=NOW - 3590), make_job())
+        world = make_live_world(mailbox=replace(forgotten, rebuilt_at=NOW - 119), children=old)
+        assert plan(world).actions == ()
+        assert plan(world).requeue_at == NOW + 1
+        silent = make_live_world(mailbox=replace(forgotten, rebuilt_at=NOW - 120), children=old)
+        assert [type(action) for action in plan(silent).actions] == [EndRun, DeleteJob]
+
     def test_settings_mended_before_hello_replace_the_run(self) -> None:
         stuck = make_pod(phase="Pending", started=False, waiting_reason="ErrImagePull")
         world = make_live_world(
