@@ -222,10 +222,9 @@ def _make_place(
                 return
         room.add(task=False)
     for _ in range(tasks_left):
-        while not room.fits_task(chats_wait=chats_left > 0):
-            within = room.tasks < share.for_tasks
-            replaces = room.tasks == share.for_tasks or not chats_left
-            if not spare.take(room, chats=within, tasks=within or replaces):
+        # Every chat that waits has its place by now: what is left may be borrowed.
+        while not room.fits_task(chats_wait=False):
+            if not spare.take(room, chats=room.tasks < share.for_tasks, tasks=True):
                 return
         room.add(task=True)
 

@@ -227,37 +227,79 @@ class TestAnyOrder:
     def test_two_operators_start_at_most_what_one_of_them_has_not_seen_yet(
         self, places: int, steps: list[tuple[str, str]]
     ) -> None:
-        """Each counts what it has seen: together never more than the maximum and the places that
-        were free for the other one."""
-        stages, running = (Stage(places), Stage(places)), set[str]()
+        """Each has no more runs of its own than the maximum, so both together no more than twice
+        that; what one has seen begin counts for it until it sees the end, and not a moment less."""
+        operators, running = (Seeing(places), Seeing(places)), set[str]()
         waits: set[str] = set()
         for step, name in steps:
             if step == "ask":
                 waits |= {name} - running
             elif step == "end":
                 running.discard(name)
+                for operator in operators:
+                    operator.started.discard(name)
             elif step.startswith("see"):
-                look(stages[int(step[-1])], name, waits, running)
+                operators[int(step[-1])].look(name, waits, running)
             else:
-                for stage in stages:
-                    stage.decide()
+                for operator in operators:
+                    operator.decide()
             assert len(running) <= 2 * places
-            for stage in stages:
-                assert stage.admission.holding <= max(places, len(running) + places)
         for _ in range(2):
-            for stage in stages:
+            for operator in operators:
                 for number in range(8):
-                    look(stage, f"s{number}", set(), running)
-        assert all(stage.admission.holding == len(running) for stage in stages)
+                    operator.look(f"s{number}", set(), running)
+        assert all(operator.holding == len(running) for operator in operators)
 
 
-def look(stage: Stage, name: str, waits: set[str], running: set[str]) -> None:
-    """One operator looks at a session as it is now; a start is seen by the other one later."""
-    if name in running:
-        stage.run(name)
-    elif name not in waits:
-        stage.end(name)
-    elif stage.ask(name, 1).free:
-        waits.discard(name)
-        running.add(name)
-        stage.admission.settle(key(name), holds=True)
+class Seeing:
+    """One of two operators, each of which sees the other's starts and all ends later.
+
+    `known`: runs that it has seen begin and has not seen end. `started`: those of its own that run.
+    """
+
+    def __init__(self, places: int) -> None:
+        self.stage = Stage(places)
+        self.places = places
+        self.known: set[str] = set()
+        self.started: set[str] = set()
+
+    @property
+    def holding(self) -> int:
+        return self.stage.admission.holding
+
+    def look(self, name: str, waits: set[str], running: set[str]) -> None:
+        """Looks at a session as it is now."""
+        before = self.holding
+        if name in running:
+            self.known.add(name)
+            self.stage.run(name)
+            assert self.holding <= before + 1
+        else:
+            self.known.discard(name)
+            if name not in waits:
+                self.stage.end(name)
+                assert self.holding <= before
+            else:
+                self._start(name, waits, running)
+                self._gave(before)
+        self._check()
+
+    def decide(self) -> None:
+        before = self.holding
+        self.stage.decide()
+        self._gave(before)
+        self._check()
+
+    def _start(self, name: str, waits: set[str], running: set[str]) -> None:
+        if self.stage.ask(name, 1).free:
+            waits.discard(name)
+            for found in (running, self.known, self.started):
+                found.add(name)
+            self.stage.admission.settle(key(name), holds=True)
+
+    def _gave(self, before: int) -> None:
+        assert self.holding <= max(before, self.places), "a place is given only while one is free"
+
+    def _check(self) -> None:
+        assert len(self.started) <= self.places
+        assert len(self.known) <= self.holding <= len(self.known) + self.places

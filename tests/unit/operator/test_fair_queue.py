@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agentsession_operator.fair_queue import (
     LONGEST_WAIT_EVERY,
+    Decision,
     Holding,
     Share,
     Waiting,
@@ -204,7 +205,7 @@ class TestAnyCluster:
 
     @examples(300)
     @given(waiting_sessions(), runs(), shares, st.integers(0, 3))
-    def test_only_idle_or_stuck_runs_yield_and_no_more_than_are_waited_for(
+    def test_only_idle_or_stuck_runs_yield(
         self, waiting: list[Waiting], holding: list[Holding], share: Share, cramped: int
     ) -> None:
         decided = decide(waiting, holding, share, cramped=cramped)
@@ -215,10 +216,29 @@ class TestAnyCluster:
             assert not item.leaving
             assert item.idle_since is not None or item.stuck_since is not None
         assert len(decided.makes_room) <= cramped
-        over = max(0, len(holding) - share.places) + max(
-            0, sum(not share.is_task(item) for item in holding) - share.for_chats
-        )
-        assert len(decided.yields) <= len(decided.chats) + len(decided.tasks) + over
+
+    @examples(300)
+    @given(waiting_sessions(), runs(), shares)
+    def test_a_run_yields_for_one_who_starts_then_or_because_it_is_over_a_limit(
+        self, waiting: list[Waiting], holding: list[Holding], share: Share
+    ) -> None:
+        """Limits may be lowered and tasks' places taken back: runs beyond them yield as soon as
+        somebody waits for a place of theirs, and not before."""
+        decided = decide(waiting, holding, share)
+        left = [item for item in waiting if item.key not in decided.starts]
+        begun = [
+            Holding(item.key, item.user, item.task)
+            for item in waiting
+            if item.key in decided.starts
+        ]
+        stay = [item for item in (*holding, *begun) if not item.leaving]
+        kept = [item for item in stay if item.key not in decided.yields]
+        served = len(decide(left, kept, share).starts) - len(decide(left, stay, share).starts)
+        assert len(decided.yields) <= served + beyond_limits(decided, stay, share)
+        unserved = set(decided.chats) - set(decide(left, kept, share).starts)
+        if unserved:
+            spare = [item for item in kept if item.idle_since or item.stuck_since]
+            assert all(share.is_task(item) for item in spare), "each chat that can yields to a chat"
 
     @examples(200)
     @given(
@@ -242,6 +262,16 @@ class TestAnyCluster:
         for _ in range(10 * len(world.bounds) + 10):
             world.end_one()
         assert not world.waiting, "everybody has had a turn"
+
+
+def beyond_limits(decided: Decision, stay: list[Holding], share: Share) -> int:
+    """How many of the runs have to go before a place is free for one more of each kind that waits."""
+    if not (decided.chats or decided.tasks):
+        return 0
+    tasks = sum(share.is_task(item) for item in stay)
+    chats_over = max(0, len(stay) - tasks - share.for_chats) if decided.chats else 0
+    tasks_over = max(0, tasks - share.most_tasks) if decided.tasks else 0
+    return max(len(stay) - share.places, chats_over + tasks_over)
 
 
 class Turnstile:
