@@ -15,11 +15,15 @@ from agentsession_runner.config import ConfigError, RunnerConfig, read_token
 from agentsession_runner.drivers import UnsupportedAgentError, find_factory
 from agentsession_runner.drivers.base import AgentError, AgentSetup, BaseAgent
 from agentsession_runner.exporting import Exporter
+from agentsession_runner.file_turns import FileTurns
 from agentsession_runner.gateway_client import GatewayClient
 from agentsession_runner.gateway_link import GatewayLink
+from agentsession_runner.inbox import Inbox
 from agentsession_runner.orders import OrderError, Welcome, parse_welcome
+from agentsession_runner.outbox import Outbox
 from agentsession_runner.processes import ProcessTable, UnkillableError
 from agentsession_runner.session_loop import RunOverError, SessionLoop
+from agentsession_runner.transfer import Transfer
 from agentsession_runner.turn_runner import TurnRelay, TurnRunner
 from agentsession_runner.workspace import Workspace
 from agentsession_runner.workspace_trouble import WorkspaceError
@@ -72,7 +76,7 @@ async def _serve(config: RunnerConfig, welcome: Welcome, report: Report) -> int:
     workspace = Workspace(Path(config.workspace))
     relay = TurnRelay()
     agent = _make_agent(config, welcome, workspace, processes, relay, report)
-    runner = TurnRunner(
+    turns = TurnRunner(
         agent=agent,
         workspace=workspace,
         relay=relay,
@@ -82,6 +86,10 @@ async def _serve(config: RunnerConfig, welcome: Welcome, report: Report) -> int:
         redact=_redactor(config.token_file),
         report=report,
     )
+    transfer = Transfer(config.gateway, config.token_file)
+    inbox = Inbox(workspace.root, transfer, report)
+    outbox = Outbox(workspace.root, client, transfer, report)
+    runner = FileTurns(turns, inbox, outbox, workspace, report)
     exporter = Exporter(workspace, config.token_file, report)
     session_loop = SessionLoop(client, runner, random.random, report, exporter.carry_out)
     life = asyncio.create_task(_live(runner, session_loop))
@@ -101,7 +109,7 @@ async def _serve(config: RunnerConfig, welcome: Welcome, report: Report) -> int:
     return EXIT_ORDERLY
 
 
-async def _live(runner: TurnRunner, session_loop: SessionLoop) -> None:
+async def _live(runner: FileTurns, session_loop: SessionLoop) -> None:
     await runner.prepare()
     await session_loop.run()
 

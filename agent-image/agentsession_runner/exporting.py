@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from urllib.parse import quote
 
 from agentsession_runner.archive import Archive
-from agentsession_runner.config import ConfigError, GatewayAddress, parse_gateway_url, read_token
+from agentsession_runner.config import ConfigError, parse_gateway_url, read_token
 from agentsession_runner.hello import refusal_text
-from agentsession_runner.http1 import HttpError, ResponseReader
+from agentsession_runner.http1 import HttpError
 from agentsession_runner.orders import ExportOrder
+from agentsession_runner.transfer import (
+    CONNECT_SECONDS,
+    chunked_head,
+    read_answer,
+    write_chunks,
+)
 from agentsession_runner.workspace import Workspace
 from agentsession_runner.workspace_trouble import WorkspaceError
 
-CONNECT_SECONDS = 5.0
-# A client that takes nothing for so long is gone.
-STALL_SECONDS = 120.0
 NO_CONTENT = 204
 
 
@@ -61,9 +64,10 @@ class Exporter:
             reader, writer = await asyncio.open_connection(gateway.host, gateway.port)
         archive = Archive(self._workspace.root)
         try:
-            writer.write(_head(gateway, order.export, token))
-            await _write(writer, archive.pieces())
-            answer = await _answer(reader)
+            path = f"/v1/runner/exports/{quote(order.export, safe='')}"
+            writer.write(chunked_head(gateway, "POST", path, token, "application/x-tar"))
+            await write_chunks(writer, archive.pieces())
+            answer = await read_answer(reader)
         finally:
             writer.close()
         if answer.status != NO_CONTENT:
@@ -74,44 +78,3 @@ class Exporter:
             f"export {order.export}: {archive.files} files handed over, "
             f"{len(archive.left_out)} names left out"
         )
-
-
-def _head(gateway: GatewayAddress, export: str, token: str) -> bytes:
-    host = f"[{gateway.host}]" if ":" in gateway.host else gateway.host
-    lines = [
-        f"POST {gateway.prefix}/v1/runner/exports/{quote(export, safe='')} HTTP/1.1",
-        f"Host: {host}:{gateway.port}",
-        f"Authorization: Bearer {token}",
-        "Content-Type: application/x-tar",
-        "User-Agent: agentsession-runner",
-        "Transfer-Encoding: chunked",
-        "Connection: close",
-    ]
-    return "\r\n".join([*lines, "", ""]).encode("ascii")
-
-
-async def _write(writer: asyncio.StreamWriter, pieces: Iterator[bytes]) -> None:
-    while True:
-        # Off the loop: a disk may be slow, and a turn may be running.
-        piece = await asyncio.to_thread(next, pieces, None)
-        if piece is None:
-            break
-        if piece:
-            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-            async with asyncio.timeout(STALL_SECONDS):
-                await writer.drain()
-    writer.write(b"0\r\n\r\n")
-    async with asyncio.timeout(STALL_SECONDS):
-        await writer.drain()
-
-
-async def _answer(reader: asyncio.StreamReader) -> ResponseReader:
-    response = ResponseReader()
-    async with asyncio.timeout(STALL_SECONDS):
-        while not response.complete:
-            data = await reader.read(65536)
-            if data:
-                response.feed(data)
-            else:
-                response.end_of_input()
-    return response

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 from agentsession_runner.config import ConfigError, GatewayAddress, read_token
@@ -36,6 +36,7 @@ class GatewayRefusedError(Exception):
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(f"status {status}: {reason}")
         self.status = status
+        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,16 @@ class GatewayClient:
             GatewayUnavailableError, GatewayRefusedError
         """
         await self._post(f"/v1/runner/turns/{quote(turn, safe='')}/result", result)
+
+    async def begin_file(self, turn: str, number: int, name: str, size: int) -> str:
+        """Announce a file of a turn; returns what its bytes have to name.
+
+        Raises:
+            GatewayUnavailableError, GatewayRefusedError
+        """
+        content = {"number": number, "name": name, "size": size}
+        answer = await self._post(f"/v1/runner/turns/{quote(turn, safe='')}/files", content)
+        return str(answer.get("upload", ""))
 
     async def bye(self) -> bool:
         """Say bye; returns whether a message came meanwhile and the runner stays.
@@ -141,7 +152,7 @@ class GatewayClient:
                     if order is not None:
                         yield order
         if response.status is not None and response.status != 200:
-            _raise_for(response.status, response.take_body())
+            raise_for(response.status, response.take_body())
 
     def _order(self, event: str, data: str) -> Order | None:
         try:
@@ -158,7 +169,7 @@ class GatewayClient:
         async with self._lock:
             status, answer = await self._exchange(path, body)
         if not 200 <= status < 300:
-            _raise_for(status, answer)
+            raise_for(status, answer)
         try:
             parsed = json.loads(answer) if answer else {}
         except ValueError:
@@ -219,7 +230,12 @@ class GatewayClient:
             raise GatewayUnavailableError(str(error)) from None
 
 
-def _raise_for(status: int, answer: bytes) -> None:
+def raise_for(status: int, answer: bytes) -> NoReturn:
+    """Raise what an answer means that is no success.
+
+    Raises:
+        GatewayUnavailableError, GatewayRefusedError
+    """
     reason = refusal_text(answer)
     # A token is refused while kubelet is replacing it: the next request reads the new one.
     if is_temporary(status) or status == UNAUTHORIZED:

@@ -37,12 +37,23 @@ class Welcome:
 
 
 @dataclass(frozen=True)
+class Attachment:
+    """A file that came with a message, to be fetched. `name` is the sender's word; `size` in bytes."""
+
+    id: str
+    name: str
+    size: int | None = None
+    kind: str = "document"
+
+
+@dataclass(frozen=True)
 class Message:
-    """One message of a turn."""
+    """One message of a turn. `files` are paths in the workspace."""
 
     id: str
     text: str
     files: tuple[str, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,7 +144,21 @@ def _skill(data: Mapping[str, Any]) -> Skill:
 
 
 def _message(data: Mapping[str, Any]) -> Message:
-    return Message(_field(data, "id", str), _field(data, "text", str), _texts(data, "files"))
+    return Message(
+        _field(data, "id", str),
+        _field(data, "text", str),
+        _texts(data, "files"),
+        tuple(_attachment(item) for item in _objects(data, "attachments")),
+    )
+
+
+def _attachment(data: Mapping[str, Any]) -> Attachment:
+    return Attachment(
+        _field(data, "id", str),
+        _field(data, "name", str),
+        _optional(data, "size", int),
+        _optional(data, "kind", str) or "document",
+    )
 
 
 def _field(data: Mapping[str, Any], name: str, kind: type) -> Any:

@@ -34,6 +34,8 @@ class TurnReport:
     text: str
     agent_session_id: str | None = None
     problem: Problem | None = None
+    # Numbers of the files that were handed over for the person.
+    files: tuple[int, ...] = ()
 
 
 def event_object(seq: int, kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,6 +56,7 @@ def result_object(report: TurnReport, limit_bytes: int = RESULT_LIMIT_BYTES) -> 
         "text": fit_text(report.text, limit_bytes - RESULT_OVERHEAD_BYTES, CUT_MARK),
         "agentSessionID": report.agent_session_id,
         "error": error,
+        "files": list(report.files),
     }
 
 

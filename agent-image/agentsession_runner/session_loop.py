@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from agentsession_runner.event_sender import EventSender
 from agentsession_runner.gateway_client import (
@@ -16,7 +17,7 @@ from agentsession_runner.gateway_client import (
 from agentsession_runner.ledger import Action, TurnLedger
 from agentsession_runner.orders import CancelOrder, ExportOrder, Order, TurnOrder
 from agentsession_runner.reports import TurnReport, result_object
-from agentsession_runner.turn_runner import TurnRunner, stopped_report
+from agentsession_runner.turn_runner import stopped_report
 
 FLUSH_SECONDS = 1.0
 FIRST_PAUSE_SECONDS = 0.1
@@ -47,13 +48,23 @@ class Backoff:
         self.seconds = FIRST_PAUSE_SECONDS
 
 
+class Turns(Protocol):
+    """Carries out one turn after the other."""
+
+    def stop(self) -> None:
+        """Stop the running turn."""
+
+    async def run(self, order: TurnOrder, sender: EventSender) -> TurnReport:
+        """Carry out a turn to its end, whatever the end is."""
+
+
 class SessionLoop:
     """Serves the run until it is drained."""
 
     def __init__(
         self,
         client: GatewayClient,
-        runner: TurnRunner,
+        runner: Turns,
         jitter: Callable[[], float],
         report: Callable[[str], None],
         export: Callable[[ExportOrder], Awaitable[None]] | None = None,

@@ -18,6 +18,9 @@ from telegram.error import InvalidToken, TelegramError
 from agentsession_bridge import texts
 from agentsession_bridge.access import AccessError, AccessFile
 from agentsession_bridge.delivery import Delivery
+from agentsession_bridge.files_caller import gateway_reviewer
+from agentsession_bridge.files_in import FilesIn, files_client
+from agentsession_bridge.files_out import FilesOut
 from agentsession_bridge.health import create_app
 from agentsession_bridge.intake import Intake
 from agentsession_bridge.keeper import SessionKeeper, Waiting
@@ -30,6 +33,7 @@ from agentsession_bridge.replies import Replies
 from agentsession_bridge.sessions import SessionIndex, Sessions
 from agentsession_bridge.telegram_client import Chats, make_bot
 from agentsession_core import kube, logs
+from agentsession_core.cluster import KubernetesCluster
 from agentsession_core.mailbox.connect import connect
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import (
@@ -63,11 +67,22 @@ async def serve(settings: Settings, secrets: SecretFiles, access: AccessFile, ho
     )
     telegram = settings.bridge.telegram
     bot = make_bot(token, f"{telegram.api_url}/bot", f"{telegram.api_url}/file/bot")
-    async with kube.connect("agentsession-bridge", metrics.api) as api, redis, bot:
+    async with (
+        kube.connect("agentsession-bridge", metrics.api) as api,
+        files_client() as downloads,
+        redis,
+        bot,
+    ):
         await bot.set_my_commands(texts.COMMANDS)
         store = MailboxStore(redis, metrics.mailboxes)
         chats = Chats(bot)
         lanes = Lanes(time.monotonic, asyncio.sleep)
+        callers = gateway_reviewer(
+            KubernetesCluster(api),
+            settings.namespace,
+            settings.gateway.service_account,
+            time.monotonic,
+        )
         replies = Replies(chats, lanes, time.monotonic)
         presence = Presence(chats)
         sessions = Sessions(api, settings.session_namespaces, SessionIndex())
@@ -78,10 +93,13 @@ async def serve(settings: Settings, secrets: SecretFiles, access: AccessFile, ho
         keeper = SessionKeeper(sessions, refused, time.monotonic)
         intake = Intake(store, keeper, replies, presence, access.current, bot.id, bot.username)
         poller = Poller(bot, intake.handle, time.monotonic, random.random)
-        delivery = Delivery(Outbox(redis), chats, lanes, presence, metrics)
+        files = FilesOut(store, bot, chats)
+        delivery = Delivery(Outbox(redis), chats, files, lanes, presence, metrics)
+        app = create_app(store, poller, time.monotonic)
+        FilesIn(bot, downloads, callers).add_to(app)
         server = uvicorn.Server(
             uvicorn.Config(
-                create_app(store, poller, time.monotonic),
+                app,
                 host=host,
                 port=settings.bridge.port,
                 log_config=None,

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from telegram import Message, Update
 
+from agentsession_bridge.files_of import files_of
 from agentsession_bridge.places import Place, message_key
+from agentsession_core.mailbox.contract import FileReference
 
 QUOTE_CHARACTERS = 1000
 
@@ -21,7 +23,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Words:
-    """A person wrote. `key` stays the same when the update comes again."""
+    """A person wrote, or sent a file. `key` stays the same when the update comes again."""
 
     place: Place
     person: Person
@@ -29,6 +31,7 @@ class Words:
     message_id: int
     text: str
     edited: bool = False
+    files: tuple[FileReference, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Command:
     message_id: int
     name: str
     argument: str
+    files: tuple[FileReference, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,16 +72,15 @@ def read_update(update: Update, bot_id: int, bot_username: str) -> Arrival | Non
     person = Person(message.from_user.id, message.from_user.full_name)
     edited_at = int(message.edit_date.timestamp()) if message.edit_date else None
     key = message_key(place, message.message_id, edited_at)
+    files = files_of(message)
     if text.startswith("/") and edited_at is None:
         name, _, argument = text[1:].partition(" ")
-        return Command(
-            place, person, key, message.message_id, name.partition("@")[0].lower(), argument.strip()
-        )
-    if not text:
+        command = name.partition("@")[0].lower()
+        return Command(place, person, key, message.message_id, command, argument.strip(), files)
+    if not text and not files:
         return _unreadable(message, place, person)
-    return Words(
-        place, person, key, message.message_id, _with_context(message, text), edited_at is not None
-    )
+    words = _with_context(message, text)
+    return Words(place, person, key, message.message_id, words, edited_at is not None, files)
 
 
 def _place(message: Message) -> Place:
@@ -101,17 +104,7 @@ def _is_meant(message: Message, bot_id: int, bot_username: str) -> bool:
 
 
 def _unreadable(message: Message, place: Place, person: Person) -> Unreadable | None:
-    kinds = (
-        "photo",
-        "document",
-        "voice",
-        "audio",
-        "video",
-        "sticker",
-        "location",
-        "contact",
-        "poll",
-    )
+    kinds = ("sticker", "location", "contact", "poll")
     kind = next((kind for kind in kinds if getattr(message, kind, None)), None)
     return Unreadable(place, person, message.message_id, kind) if kind else None
 

@@ -10,6 +10,7 @@ import structlog
 from redis import RedisError
 from telegram.error import TelegramError
 
+from agentsession_bridge.files_out import FilesOut
 from agentsession_bridge.metrics import Metrics
 from agentsession_bridge.outbox import Entry, Outbox
 from agentsession_bridge.pace import Lanes
@@ -29,9 +30,16 @@ class Delivery:
     """The way out."""
 
     def __init__(
-        self, outbox: Outbox, chats: Chats, lanes: Lanes, presence: Presence, metrics: Metrics
+        self,
+        outbox: Outbox,
+        chats: Chats,
+        files: FilesOut,
+        lanes: Lanes,
+        presence: Presence,
+        metrics: Metrics,
     ) -> None:
         self._outbox = outbox
+        self._files = files
         self._chats = chats
         self._lanes = lanes
         self._presence = presence
@@ -96,11 +104,16 @@ class Delivery:
             arrived = False
             log.warning("nobody to deliver to", mailbox=mailbox, reason=str(error))
         await self._outbox.done(mailbox, entry, len(saying.messages) + 1)
+        await self._files.drop(mailbox, entry)
         self._metrics.delivered(entry.kind, arrived=arrived)
         numbers = [number for key in entry.reply_to if (number := message_number(key)) is not None]
         self._presence.answered(place, numbers)
 
     async def _send_all(self, mailbox: str, place: Place, entry: Entry, saying: Saying) -> None:
+        if entry.kind == "file":
+            send_file = partial(self._files.send, mailbox=mailbox, entry=entry)
+            await self._once(mailbox, entry, 0, place, send_file)
+            return
         for number, message in enumerate(saying.messages):
             reply_to = None if place.is_private or number else _newest(entry)
             send = partial(

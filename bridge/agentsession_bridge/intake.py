@@ -11,6 +11,7 @@ from telegram import Update
 from agentsession_bridge import texts
 from agentsession_bridge.access import AccessList
 from agentsession_bridge.arrivals import Arrival, Command, Words, read_update
+from agentsession_bridge.files_of import too_large
 from agentsession_bridge.keeper import SessionKeeper, Waiting
 from agentsession_bridge.places import Place
 from agentsession_bridge.presence import Presence
@@ -68,16 +69,21 @@ class Intake:
 
     async def _take(self, arrival: Words | Command, text: str, *, new_conversation: bool) -> None:
         place = arrival.place
-        message = NewMessage(source=Source.TELEGRAM, id=arrival.key, chat=place.chat, text=text)
+        files = arrival.files
+        message = NewMessage(
+            source=Source.TELEGRAM, id=arrival.key, chat=place.chat, text=text, files=files
+        )
         answer = await self._store.ingest(place.mailbox, message, new_conversation=new_conversation)
         if answer.admission.is_refusal:
             self._replies.say(place, texts.full(answer.admission), arrival.message_id)
             return
         if answer.reopened and answer.admission is Admission.NEW:
             self._replies.say(place, texts.WORKSPACE_GONE)
-        if not text:
+        if not text and not files:
             return
         if answer.admission is Admission.NEW:
+            for file in too_large(files):
+                self._replies.say(place, texts.file_too_large(file.name), arrival.message_id)
             self._presence.working(place, arrival.message_id)
         # Also for a message that is known: this process may have died between the two steps.
         self._keeper.wake(Waiting(place, arrival.person.name, arrival.key, time.time()))

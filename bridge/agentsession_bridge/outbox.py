@@ -33,6 +33,7 @@ class Entry:
     text: str
     reply_to: tuple[str, ...]
     said_at: float
+    file: str = ""
 
 
 @dataclass(frozen=True)
@@ -128,4 +129,5 @@ def _read(entry_id: Any, fields: Any) -> Entry:
         text=named.get("text", ""),
         reply_to=reply_to,
         said_at=float(named.get("at") or 0),
+        file=named.get("file", ""),
     )

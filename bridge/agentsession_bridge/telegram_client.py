@@ -88,7 +88,7 @@ class Chats:
 
     async def send_document(self, place: Place, name: str, content: bytes) -> int:
         """Send a file; return the message's id."""
-        with _meaning():
+        with meaning():
             sent = await self._bot.send_document(
                 place.chat_id, content, filename=name, message_thread_id=place.thread_id
             )
@@ -113,7 +113,7 @@ class Chats:
     async def _send(
         self, place: Place, text: str, mode: ParseMode | None, reply_to: int | None
     ) -> int:
-        with _meaning():
+        with meaning():
             sent: Message = await self._bot.send_message(
                 place.chat_id,
                 text,
@@ -132,7 +132,7 @@ def _reply(message_id: int | None) -> ReplyParameters | None:
 
 
 @contextmanager
-def _meaning() -> Iterator[None]:
+def meaning() -> Iterator[None]:
     """Raises what an error of the library means to us; one that says nothing of the chat as it is."""
     try:
         yield

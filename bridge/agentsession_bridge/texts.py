@@ -41,9 +41,30 @@ def full(admission: Admission) -> str:
     )
 
 
+def file_too_large(name: str) -> str:
+    """To a person whose file Telegram does not hand on; their agent is told, too."""
+    return (
+        f"{name} is larger than 20 MB, and Telegram gives a bot nothing larger. Send it in parts."
+    )
+
+
+def file_expired(name: str) -> str:
+    """To a person whose agent sent a file that could not be delivered in time."""
+    return (
+        f"{name} could not be delivered within a day and is gone here. Ask your agent for it again."
+    )
+
+
+def file_refused(name: str) -> str:
+    """To a person whose agent sent a file that Telegram does not take."""
+    return (
+        f"Telegram does not take {name}. Ask your agent to send it otherwise, packed for instance."
+    )
+
+
 def unreadable(kind: str) -> str:
     """To a person who sent something that is no text."""
-    return f"I cannot read a {kind} yet. Please write it as text."
+    return f"I cannot read a {kind}. Please write it as text, or send it as a file."
 
 
 def refused(reason: str) -> str:

@@ -79,6 +79,8 @@ class GatewaySettings(SettingsModel):
     url: str = Field(default="http://agentsession-gateway:8080", pattern=r"^https?://")
     port: int = Field(default=8080, ge=1, le=65535)
     metrics_port: int = Field(default=9090, ge=1, le=65535)
+    # Whose tokens the bridge takes, in the release's namespace.
+    service_account: str = Field(default="agentsession-gateway", min_length=1)
     models: ModelSettings = ModelSettings()
 
 
@@ -114,6 +116,7 @@ class BridgeSettings(SettingsModel):
     """Telegram on one side, AgentSessions on the other."""
 
     telegram: TelegramSettings = TelegramSettings()
+    url: str = Field(default="http://agentsession-bridge:8080", pattern=r"^http://")
     port: int = Field(default=8080, ge=1, le=65535)
     metrics_port: int = Field(default=9090, ge=1, le=65535)
 

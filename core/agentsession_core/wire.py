@@ -10,6 +10,10 @@ Paths, all below the gateway's URL, all with `Authorization: Bearer <projected t
   `export` (`ExportOrder`), `drain` (`DrainOrder`), comment lines as keep-alives
 - `POST /v1/runner/turns/<turn>/events` `EventBatch` → 202
 - `POST /v1/runner/turns/<turn>/result` `TurnResult` → `ResultReceipt`, idempotent
+- `GET /v1/runner/turns/<turn>/files/<id>` the bytes of a file that came with a message of the turn
+- `POST /v1/runner/turns/<turn>/files` `NewFile` → `FileGrant`, then
+  `PUT /v1/runner/turns/<turn>/files/<number>/<upload>` its bytes in chunks → 204; from the beginning
+  again as often as it takes
 - `POST /v1/runner/exports/<export>` a tar in chunks → 204
 - `POST /v1/runner/bye` → `ByeReceipt`
 """
@@ -25,6 +29,10 @@ from pydantic.alias_generators import to_camel
 PROTOCOL: Final = 1
 EVENT_LIMIT_BYTES: Final = 16 * 1024
 RESULT_LIMIT_BYTES: Final = 1024 * 1024
+# What Telegram gives to a bot and takes from one, in its own millions.
+FILE_IN_LIMIT_BYTES: Final = 20_000_000
+FILE_OUT_LIMIT_BYTES: Final = 50_000_000
+FILES_OUT_PER_TURN: Final = 10
 
 
 def _alias(name: str) -> str:
@@ -82,12 +90,22 @@ class Welcome(WireModel):
     drained: bool = False
 
 
+class TurnFile(WireModel):
+    """A file that came with a message. `name` is the sender's word, `size` in bytes if it is known."""
+
+    id: str
+    name: str
+    size: int | None = None
+    kind: str = "document"
+
+
 class TurnMessage(WireModel):
-    """One message of a turn."""
+    """One message of a turn. `files` are paths in the workspace, `attachments` are to be fetched."""
 
     id: str
     text: str
     files: tuple[str, ...] = ()
+    attachments: tuple[TurnFile, ...] = ()
 
 
 class TurnOrder(WireModel):
@@ -149,6 +167,20 @@ class ResultError(WireModel):
     message: str = Field(max_length=4096)
 
 
+class NewFile(WireModel):
+    """A file for the person who is answered: its place among the turn's files, its name, its bytes."""
+
+    number: int = Field(ge=0, lt=FILES_OUT_PER_TURN)
+    name: str = Field(min_length=1, max_length=255)
+    size: int = Field(ge=1, le=FILE_OUT_LIMIT_BYTES)
+
+
+class FileGrant(WireModel):
+    """`upload` goes into the path of the bytes; a later grant of the same number ends it."""
+
+    upload: str
+
+
 Outcome = Literal["Succeeded", "Failed", "TimedOut", "Cancelled", "ModelError"]
 
 
@@ -159,6 +191,8 @@ class TurnResult(WireModel):
     text: str
     agent_session_id: str | None = Field(default=None, max_length=256)
     error: ResultError | None = None
+    # Numbers of the turn's files that go out with the answer, in this order.
+    files: tuple[int, ...] = Field(default=(), max_length=FILES_OUT_PER_TURN)
 
 
 class ResultReceipt(WireModel):

@@ -33,6 +33,7 @@ from agentsession_core.settings import (
     load_settings,
 )
 from agentsession_gateway.app import create_app
+from agentsession_gateway.bridge_files import BridgeFiles, bridge_client
 from agentsession_gateway.credentials import KeySource
 from agentsession_gateway.deps import Deps
 from agentsession_gateway.hub import HintHub
@@ -69,7 +70,11 @@ def own_address(settings: Settings, environment: Mapping[str, str]) -> str:
 
 
 async def serve(
-    settings: Settings, secrets: SecretFiles, host: str, silence_seconds: float
+    settings: Settings,
+    secrets: SecretFiles,
+    host: str,
+    silence_seconds: float,
+    bridge_token: Path,
 ) -> None:
     """Runs the gateway until it is told to stop. Raises kube.KubeConfigError."""
     metrics = Metrics(settings.gateway.models.prices)
@@ -83,6 +88,7 @@ async def serve(
         async with (
             kube.connect("agentsession-gateway", metrics.api) as api,
             upstream_client(silence_seconds) as upstream,
+            bridge_client() as bridge,
             redis,
         ):
             cluster = KubernetesCluster(api)
@@ -105,6 +111,7 @@ async def serve(
                 store=store,
                 hub=hub,
                 upstream=upstream,
+                bridge=BridgeFiles(bridge, settings.bridge.url, bridge_token),
                 keys=KeySource(secrets, cluster, time.monotonic),
                 metrics=metrics,
                 new_turn_id=lambda: str(uuid.uuid4()),
@@ -133,6 +140,12 @@ def main() -> None:
         default=SILENCE_SECONDS,
         help="seconds without a byte from the model API after which a call ends (120)",
     )
+    parser.add_argument(
+        "--bridge-token",
+        type=Path,
+        default=Path(naming.BRIDGE_TOKEN_FILE),
+        help="file with this process's token for the bridge",
+    )
     arguments = parser.parse_args()
     try:
         settings = load_settings(arguments.config)
@@ -145,7 +158,11 @@ def main() -> None:
     try:
         asyncio.run(
             serve(
-                settings, SecretFiles(arguments.secrets), arguments.host, arguments.silence_seconds
+                settings,
+                SecretFiles(arguments.secrets),
+                arguments.host,
+                arguments.silence_seconds,
+                arguments.bridge_token,
             )
         )
     except kube.KubeConfigError as error:

@@ -18,6 +18,7 @@ from agentsession_core.problems import ProblemError, problem_response, service_u
 from agentsession_gateway.counted import CountedRequests
 from agentsession_gateway.deps import Deps
 from agentsession_gateway.exports import ExportDesk
+from agentsession_gateway.files_api import FilesApi
 from agentsession_gateway.health import HealthApi
 from agentsession_gateway.limits import BODIES_BYTES, SESSION_BODIES_BYTES, BodyBudget
 from agentsession_gateway.model_proxy import PREFIX, ModelProxy
@@ -58,6 +59,11 @@ def create_app(deps: Deps) -> FastAPI:
     app.add_api_route("/v1/runner/stream", runner.stream, methods=["GET"])
     app.add_api_route("/v1/runner/turns/{turn}/events", runner.events, methods=["POST"])
     app.add_api_route("/v1/runner/turns/{turn}/result", runner.result, methods=["POST"])
+    files = FilesApi(deps, budget, deps.bridge)
+    of_turn = "/v1/runner/turns/{turn}/files"
+    app.add_api_route(of_turn, files.begin, methods=["POST"])
+    app.add_api_route(of_turn + "/{file}", files.download, methods=["GET"])
+    app.add_api_route(of_turn + "/{number}/{upload}", files.upload, methods=["PUT"])
     app.add_api_route("/v1/runner/exports/{export}", runner.export, methods=["POST"])
     app.add_api_route("/v1/runner/bye", runner.bye, methods=["POST"])
     terminals = TerminalApi(deps, budget, exports)

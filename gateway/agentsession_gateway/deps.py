@@ -13,6 +13,7 @@ from agentsession_core.identity import Identity
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.reviewer import TokenReviewer
 from agentsession_core.settings import Settings
+from agentsession_gateway.bridge_files import BridgeFiles
 from agentsession_gateway.credentials import KeySource
 from agentsession_gateway.hub import HintHub
 from agentsession_gateway.metrics import Metrics
@@ -32,6 +33,7 @@ class Deps:
     store: MailboxStore
     hub: HintHub
     upstream: httpx.AsyncClient
+    bridge: BridgeFiles
     keys: KeySource
     metrics: Metrics
     new_turn_id: Callable[[], str]

@@ -242,4 +242,5 @@ def _record(result: TurnResult) -> ResultRecord:
         agent_session_id=result.agent_session_id,
         error_code=result.error.code if result.error else "",
         error_message=result.error.message if result.error else "",
+        files=result.files,
     )

@@ -14,6 +14,7 @@ from agentsession_core.mailbox import keys
 from agentsession_core.mailbox.contract import (
     PER_INSTALLATION,
     PER_MAILBOX,
+    FileReference,
     MailboxHash,
     NewMessage,
     Source,
@@ -36,6 +37,7 @@ from agentsession_core.mailbox.model import (
     IngestAnswer,
 )
 from agentsession_core.mailbox.store import MailboxStore
+from agentsession_core.wire import TurnFile
 from agentsession_testing.mailboxes import (
     BOX,
     NEXT_RUN,
@@ -61,7 +63,7 @@ def message(name: str = "m1", text: str = "hello", **fields: Any) -> NewMessage:
 
 class TestIngest:
     async def test_a_message(self, store_either: MailboxStore, redis_either: Redis) -> None:
-        files = ("inbox/ä.png",)
+        files = (FileReference(id="u1", ref="r1", name="ä.png", size=3, kind="photo"),)
         assert await store_either.ingest(BOX, message(text="Grüße\x00", files=files)) == NEW
         [(_, entry)] = await entries(redis_either, K.incoming)
         assert float(entry.pop("at")) > 0
@@ -71,7 +73,7 @@ class TestIngest:
             "chat": "7",
             "conversation": "1",
             "text": "Grüße\x00",
-            "files": '["inbox/ä.png"]',
+            "files": '[{"id": "u1", "ref": "r1", "name": "ä.png", "size": 3, "kind": "photo"}]',
         }
         state = await store_either.state(BOX)
         assert (state.waiting, state.session_uid, state.closed) == (1, None, False)
@@ -106,9 +108,16 @@ class TestIngest:
     @pytest.mark.parametrize("source", [Source.TELEGRAM, Source.TERMINAL, Source.API])
     async def test_is_a_turn(self, store_either: MailboxStore, source: Source) -> None:
         await begin(store_either)
-        await store_either.ingest(BOX, message(source=source, files=("a",)))
+        await store_either.ingest(
+            BOX, message(source=source, files=(FileReference(id="a", ref="r", name="n"),))
+        )
         grant = await turn(store_either)
-        assert [(m.id, m.text, m.files) for m in grant.messages] == [("m1", "hello", ("a",))]
+        [given] = grant.messages
+        assert (given.id, given.text, given.attachments) == (
+            "m1",
+            "hello",
+            (TurnFile(id="a", name="n"),),
+        )
         record = (await store_either.state(BOX)).turn
         assert record is not None
         assert record.source == source

@@ -152,7 +152,7 @@ https://api.anthropic.com
 {{- define "agentsession.config" -}}
 {{- $agent := dict "image" (include "agentsession.image" (list . "agent")) "pullPolicy" .Values.images.agent.pullPolicy -}}
 {{- $models := dict "anthropic" (dict "baseURL" (include "agentsession.modelBaseURL" .)) "prices" .Values.gateway.models.prices -}}
-{{- $gateway := dict "url" (printf "http://%s.%s.svc:8080" (include "agentsession.name" (list . "gateway")) .Release.Namespace) "port" 8080 "metricsPort" 9090 "models" $models -}}
+{{- $gateway := dict "url" (printf "http://%s.%s.svc:8080" (include "agentsession.name" (list . "gateway")) .Release.Namespace) "port" 8080 "metricsPort" 9090 "serviceAccount" (include "agentsession.name" (list . "gateway")) "models" $models -}}
 {{- $operator := merge (dict "port" 8080 "metricsPort" 9090) .Values.operator.settings -}}
 {{- dict
     "release" .Release.Name
@@ -164,7 +164,7 @@ https://api.anthropic.com
     "defaults" .Values.defaults
     "gateway" $gateway
     "operator" $operator
-    "bridge" (dict "port" 8080 "telegram" (dict "apiURL" (include "agentsession.telegramURL" .)))
+    "bridge" (dict "port" 8080 "url" (printf "http://%s.%s.svc:8080" (include "agentsession.name" (list . "bridge")) .Release.Namespace) "telegram" (dict "apiURL" (include "agentsession.telegramURL" .)))
     "rollout" .Values.rollout
     | toYaml -}}
 {{- end -}}

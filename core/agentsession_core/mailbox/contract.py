@@ -27,6 +27,21 @@ class Source(StrEnum):
     API = "api"
 
 
+class FileReference(BaseModel):
+    """A file that came with a message: never its bytes.
+
+    `ref` is what its source calls it, `id` what a run calls it. `name` is the sender's word.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")
+    ref: str = Field(min_length=1, max_length=512)
+    name: str = Field(max_length=255)
+    size: int | None = Field(default=None, ge=0)
+    kind: str = Field(default="document", max_length=32)
+
+
 class NewMessage(BaseModel):
     """A person's message on its way in. Raises pydantic.ValidationError where it cannot be one."""
 
@@ -36,7 +51,7 @@ class NewMessage(BaseModel):
     id: str = Field(min_length=1, max_length=256)
     chat: str = Field(default="", max_length=64)
     text: str = ""
-    files: tuple[str, ...] = Field(default=(), max_length=100)
+    files: tuple[FileReference, ...] = Field(default=(), max_length=100)
 
 
 class Contract(BaseModel):
@@ -53,7 +68,7 @@ class IncomingEntry(Contract):
     chat: str = Field(description="where the answer goes within the source")
     conversation: Number = Field(description="the mailbox's conversation number as it came in")
     text: str = Field(description="what the person wrote")
-    files: str = Field(description="JSON list of paths below the workspace")
+    files: str = Field(description="JSON list of `{id, ref, name, size, kind}`: no bytes")
     at: Seconds = Field(description="when it came in, seconds since the epoch by Redis' clock")
 
 
@@ -70,7 +85,8 @@ class OutgoingEntry(Contract):
     outcome: Literal[""] | TurnOutcome = Field(
         description="the turn's; `DeadLettered` for a notice that ends messages, else empty"
     )
-    text: str = Field(description="what is said")
+    text: str = Field(description="what is said; of a file its name")
+    file: str | None = Field(default=None, description="the field of `files` that has it")
     at: Seconds = Field(description="when it was said")
 
 

@@ -78,6 +78,15 @@ class MailboxKeys:
         return self._key("export")
 
     @property
+    def files(self) -> str:
+        """Files on their way out: one field for each."""
+        return self._key("files")
+
+    def file(self, file: str) -> str:
+        """The bytes of one of them, in pieces."""
+        return self._key(f"file:{file}")
+
+    @property
     def notices(self) -> str:
         return self._key("notices")
 

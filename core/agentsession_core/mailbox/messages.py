@@ -48,7 +48,7 @@ class Messages(Scripted):
                 message.id,
                 message.chat,
                 message.text,
-                json.dumps(message.files, ensure_ascii=False),
+                json.dumps([file.model_dump() for file in message.files], ensure_ascii=False),
                 "1" if new_conversation else "0",
                 INCOMING_MESSAGES,
                 INCOMING_BYTES,

@@ -342,6 +342,7 @@ class ResultRecord:
     agent_session_id: str | None = None
     error_code: str = ""
     error_message: str = ""
+    files: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
+from pydantic import ValidationError
+
 from agentsession_core.api.values import TurnOutcome
+from agentsession_core.mailbox.contract import FileReference
 from agentsession_core.mailbox.model import (
     ExportRecord,
     FailureRecord,
@@ -18,7 +22,7 @@ from agentsession_core.mailbox.model import (
     TurnRecord,
     UsageRecord,
 )
-from agentsession_core.wire import TurnMessage
+from agentsession_core.wire import TurnFile, TurnMessage
 
 
 def read_streams(answer: Any) -> Iterable[tuple[Any, list[tuple[Any, dict[Any, Any]]]]]:
@@ -46,8 +50,27 @@ def read_fields(flat: Any) -> dict[str, str]:
 
 
 def read_message(entry: dict[str, str]) -> TurnMessage:
-    """A message as `begin_turn.lua` writes it; files that are no list of texts are left out."""
-    return TurnMessage(id=entry["id"], text=entry["text"], files=_files(entry["files"]))
+    """A message as `begin_turn.lua` writes it; files that are none are left out."""
+    items = _items(entry["files"])
+    return TurnMessage(
+        id=entry["id"],
+        text=entry["text"],
+        files=tuple(item for item in items if isinstance(item, str)),
+        # Without `ref`: what the source calls a file is nothing that a run has to know.
+        attachments=tuple(
+            TurnFile(id=file.id, name=file.name, size=file.size, kind=file.kind)
+            for file in read_references(entry["files"])
+        ),
+    )
+
+
+def read_references(value: str) -> list[FileReference]:
+    """The files of an entry of `incoming`; what is none is left out."""
+    found = []
+    for item in _items(value):
+        with suppress(ValidationError):
+            found.append(FileReference.model_validate(item))
+    return found
 
 
 def read_event(entry_id: Any, fields: dict[Any, Any]) -> MailboxEvent:
@@ -67,12 +90,12 @@ def read_event(entry_id: Any, fields: dict[Any, Any]) -> MailboxEvent:
     )
 
 
-def _files(value: str) -> tuple[str, ...]:
+def _items(value: str) -> list[Any]:
     try:
-        files = json.loads(value)
+        items = json.loads(value)
     except (ValueError, RecursionError):
-        return ()
-    return tuple(file for file in files if isinstance(file, str)) if isinstance(files, list) else ()
+        return []
+    return items if isinstance(items, list) else []
 
 
 def _number(value: str | None) -> float | None:

@@ -19,9 +19,11 @@ tolerantly: fields may be missing, and a newer release may say more.
 
 Besides these: `user:<id>:run`, `:last`, `:prompt` and `:usage` (hashes between operator and gateway),
 `:notices` (ids of notices that were given), `:sent` (the bridge's: which messages of an entry Telegram
-has), `:seen:<source>:<id>` (48 hours, against a message that is sent twice), `:ended` (a day
-long the uid of the session that ended with it: an operator whose watch is late does not make it anew),
-`sessions:epoch`, `sessions:mailboxes`, `sessions:backlog`, `sessions:activity`.
+has), `:files` (hash: for each file on its way out JSON of `name`, `size` and `held`, complete when equal;
+a day) with its bytes in the lists `:file:<turn>.<number>`, `:seen:<source>:<id>` (48 hours, against a
+message that is sent twice), `:ended` (a day long the uid of the session that ended
+with it: an operator whose watch is late does not make it anew), `sessions:epoch`, `sessions:mailboxes`,
+`sessions:backlog`, `sessions:activity`.
 
 To put in a message by hand: `XADD user:42:incoming * text hello` and `SADD sessions:backlog 42`. It is
 served within half a minute (without the second within ten minutes, if the session sleeps).

@@ -10,6 +10,7 @@ from agentsession_core.api.values import LaunchType
 from agentsession_core.mailbox import keys
 from agentsession_core.mailbox.events import Events
 from agentsession_core.mailbox.exports import Exports
+from agentsession_core.mailbox.files import Files
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.letters import Letters
 from agentsession_core.mailbox.life import Life
@@ -37,7 +38,7 @@ TURN_MESSAGES: Final = 100
 DAILY_USAGE_SECONDS: Final = 40 * 86_400
 
 
-class MailboxStore(Messages, Letters, Life, Events, Exports):
+class MailboxStore(Messages, Letters, Life, Events, Exports, Files):
     """Every transition of a mailbox, each one Lua script. Raises redis.RedisError."""
 
     async def ping(self) -> None:
@@ -151,7 +152,7 @@ class MailboxStore(Messages, Letters, Life, Events, Exports):
         k = MailboxKeys(mailbox)
         answer = await self._run(
             "commit_result",
-            [k.incoming, k.turn, k.last, k.state, k.usage, k.outgoing, k.events, k.run],
+            [k.incoming, k.turn, k.last, k.state, k.usage, k.outgoing, k.events, k.run, k.files],
             [
                 mailbox,
                 run,
@@ -161,6 +162,7 @@ class MailboxStore(Messages, Letters, Life, Events, Exports):
                 result.agent_session_id or "",
                 result.error_code,
                 result.error_message,
+                json.dumps([str(number) for number in result.files]),
             ],
         )
         if answer[0] == CommitAnswer.COMMITTED:

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from agentsession_core import naming
 from agentsession_runner.config import GatewayAddress, RunnerConfig
@@ -32,7 +32,7 @@ from agentsession_runner.hello import (
 from agentsession_runner.orders import TurnOrder, parse_welcome
 from agentsession_runner.reports import TurnReport
 from agentsession_runner.session_loop import RunOverError, SessionLoop
-from agentsession_runner.turn_runner import TurnRunner, stopped_report
+from agentsession_runner.turn_runner import stopped_report
 from sessionload.api import Api, ApiError, Body, core_path
 from sessionload.pods import MANAGED_BY_LOAD, RunPod, ended_status, running_pod, token_request
 from sessionload.records import Journal
@@ -144,7 +144,7 @@ class StandIn:
         mark("hello")
         client = GatewayClient(config.gateway, str(token_file), _ignore, GatewayLink())
         agent = PlayedAgent(self._settings.think_seconds, welcome.agent_session_id, mark)
-        loop = SessionLoop(client, cast("TurnRunner", agent), random.random, _ignore)
+        loop = SessionLoop(client, agent, random.random, _ignore)
         try:
             await loop.run()
         finally:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from agentsession_bridge.access import read_access
+from agentsession_core import naming
 from agentsession_core.settings import load_settings
 from agentsession_testing.chart import IMAGES, KEY, Helm, Object, find_helm
 
@@ -63,6 +64,34 @@ def test_it_may_find_make_and_wake_sessions_and_nothing_else(helm: Helm) -> None
     ]
 
 
+def test_files_come_with_a_token_that_is_good_for_nothing_else(helm: Helm, tmp_path: Path) -> None:
+    objects = helm.objects(KEY, BOT)
+    (gateway,) = named(objects, "Deployment", "gateway")
+    pod = gateway["spec"]["template"]["spec"]
+    (volume,) = [one for one in pod["volumes"] if one["name"] == "bridge-token"]
+    [source] = volume["projected"]["sources"]
+    assert source["serviceAccountToken"]["audience"] == naming.AUDIENCE_BRIDGE
+    (mount,) = [
+        one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "bridge-token"
+    ]
+    assert f"{mount['mountPath']}/token" == naming.BRIDGE_TOKEN_FILE
+    (config,) = named(objects, "ConfigMap", "config")
+    file = tmp_path / "config.yaml"
+    file.write_text(config["data"]["config.yaml"])
+    settings = load_settings(file)
+    assert settings.gateway.service_account == pod["serviceAccountName"]
+    (service,) = named(objects, "Service", "bridge")
+    name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
+    assert settings.bridge.url == f"http://{name}.{namespace}.svc:8080"
+    (binding,) = [one for one in objects if one["kind"] == "ClusterRoleBinding"]
+    assert [one["name"] for one in binding["subjects"]] == [
+        "agentsession-gateway",
+        "agentsession-bridge",
+    ]
+    (alone,) = [one for one in helm.objects(KEY) if one["kind"] == "ClusterRoleBinding"]
+    assert len(alone["subjects"]) == 1
+
+
 def test_nobody_is_let_in_unless_the_values_say_so(helm: Helm) -> None:
     (empty,) = named(helm.objects(KEY, BOT), "ConfigMap", "access")
     found = read_access(empty["data"]["access.yaml"])
@@ -101,10 +130,13 @@ def test_wrong_values_are_refused(helm: Helm, values: Object, field: str) -> Non
     assert field in refused.stderr
 
 
-def test_the_bridge_reaches_redis_and_nobody_reaches_the_bridge(helm: Helm) -> None:
+def test_the_bridge_reaches_redis_and_the_gateway_alone_reaches_the_bridge(helm: Helm) -> None:
     objects = helm.objects(KEY, BOT)
     (own,) = named(objects, "NetworkPolicy", "bridge")
-    assert own["spec"]["ingress"] == []
+    [rule] = own["spec"]["ingress"]
+    [peer] = rule["from"]
+    assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "gateway"
+    assert rule["ports"] == [{"protocol": "TCP", "port": 8080}]
     (redis,) = named(objects, "NetworkPolicy", "redis")
     parts = [
         peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"]

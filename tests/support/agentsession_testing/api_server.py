@@ -203,6 +203,7 @@ class ApiServer:
 
 
 _PLURALS = {
+    "ServiceAccount": "serviceaccounts",
     "CustomResourceDefinition": "customresourcedefinitions",
     "Namespace": "namespaces",
     "AgentSession": "agentsessions",

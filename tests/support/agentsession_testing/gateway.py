@@ -21,6 +21,7 @@ from agentsession_core.identity import TokenIdentity
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import SecretFiles, Settings
 from agentsession_gateway.app import create_app
+from agentsession_gateway.bridge_files import BridgeFiles
 from agentsession_gateway.credentials import KeySource
 from agentsession_gateway.deps import Deps
 from agentsession_gateway.hub import HintHub
@@ -55,6 +56,7 @@ class Harness:
     upstream: httpx.AsyncClient
     cluster: FakeCluster = field(default_factory=FakeCluster)
     metrics: Metrics = field(default_factory=Metrics)
+    bridge: httpx.AsyncClient | None = None
     monotonic_offset: float = 0.0
     address: str = "http://this-gateway:8080"
 
@@ -90,6 +92,9 @@ class Harness:
                 store=self.store,
                 hub=self.hub,
                 upstream=self.upstream,
+                bridge=BridgeFiles(
+                    self.bridge or self.upstream, "http://bridge", self.secrets / "bridge-token"
+                ),
                 keys=KeySource(SecretFiles(self.secrets), self.cluster, self.clock),
                 metrics=self.metrics,
                 new_turn_id=lambda: next(turns),

@@ -41,7 +41,7 @@ def test_on_the_wire() -> None:
         "turn": "t1",
         "attempt": 1,
         "conversation": 3,
-        "messages": [{"id": "m", "text": "Grüße\n\n", "files": []}],
+        "messages": [{"id": "m", "text": "Grüße\n\n", "files": [], "attachments": []}],
         "remainingSeconds": 12.5,
     }
 

@@ -44,8 +44,19 @@ WELCOMES = built(
     skills=st.lists(SKILLS, max_size=2).map(tuple),
     drained=st.booleans(),
 )
+ATTACHMENTS = built(
+    wire.TurnFile,
+    id=TEXTS,
+    name=TEXTS,
+    size=st.none() | st.integers(min_value=0),
+    kind=st.sampled_from(["document", "photo", "voice"]),
+)
 MESSAGES = built(
-    wire.TurnMessage, id=TEXTS, text=TEXTS, files=st.lists(TEXTS, max_size=2).map(tuple)
+    wire.TurnMessage,
+    id=TEXTS,
+    text=TEXTS,
+    files=st.lists(TEXTS, max_size=2).map(tuple),
+    attachments=st.lists(ATTACHMENTS, max_size=2).map(tuple),
 )
 TURNS = built(
     wire.TurnOrder,
@@ -62,6 +73,7 @@ REPORTS = st.builds(
     text=st.text(),
     agent_session_id=st.none() | TEXTS,
     problem=st.none() | PROBLEMS,
+    files=st.lists(st.integers(0, 9), max_size=3).map(tuple),
 )
 
 

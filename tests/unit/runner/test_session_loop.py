@@ -16,7 +16,6 @@ from agentsession_runner.gateway_client import (
 from agentsession_runner.orders import CancelOrder, DrainOrder, ExportOrder, Message, TurnOrder
 from agentsession_runner.reports import TurnReport
 from agentsession_runner.session_loop import SHORT_RESULT_BYTES, SessionLoop
-from agentsession_runner.turn_runner import TurnRunner
 from agentsession_testing.serving import until_true
 
 DEADLINE_SECONDS = 10.0
@@ -79,9 +78,7 @@ class Runner:
 
 
 def make(client: Client, runner: Runner) -> SessionLoop:
-    return SessionLoop(
-        cast("GatewayClient", client), cast("TurnRunner", runner), lambda: 0.0, lambda text: None
-    )
+    return SessionLoop(cast("GatewayClient", client), runner, lambda: 0.0, lambda text: None)
 
 
 async def finish(work: asyncio.Task[None]) -> None:
@@ -174,7 +171,7 @@ async def test_a_run_that_hands_over_its_workspace_leaves_afterwards() -> None:
 
     loop = SessionLoop(
         cast("GatewayClient", client),
-        cast("TurnRunner", Runner()),
+        Runner(),
         lambda: 0.0,
         lambda text: None,
         export,

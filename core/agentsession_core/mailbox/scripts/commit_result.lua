@@ -1,6 +1,6 @@
 -- A turn ends: its messages go, its answer stays, in one step.
--- KEYS: incoming turn last mailbox usage outgoing events run
--- ARGV: mailbox run turn outcome text agent_session_id error_code error_message
+-- KEYS: incoming turn last mailbox usage outgoing events run files
+-- ARGV: mailbox run turn outcome text agent_session_id error_code error_message files
 local incoming, turnkey, last, state = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 if redis.call('EXISTS', 'sessions:epoch') == 0 then return {'lost'} end
 if redis.call('HGET', last, 'turn') == ARGV[3] then return {'already'} end
@@ -60,6 +60,16 @@ if record[4] ~= 'terminal' and record[4] ~= 'prompt' then
   -- An empty list would be encoded as an object.
   redis.call('XADD', KEYS[6], '*', 'id', ARGV[3], 'kind', 'answer', 'reply_to', message_ids[1] and cjson.encode(message_ids) or '[]',
     'chat', record[5], 'turn', ARGV[3], 'outcome', ARGV[4], 'text', ARGV[5], 'at', at)
+  -- With the answer or never: of an attempt that was cut off nothing has been said.
+  for _, number in ipairs(cjson.decode(ARGV[9])) do
+    local name = ARGV[3] .. '.' .. number
+    local held = redis.call('HGET', KEYS[9], name)
+    local file = held and cjson.decode(held)
+    if file and file.held == file.size then
+      redis.call('XADD', KEYS[6], '*', 'id', name, 'kind', 'file', 'reply_to', '[]', 'chat', record[5],
+        'turn', ARGV[3], 'outcome', '', 'text', file.name, 'file', name, 'at', at)
+    end
+  end
   redis.call('XADD', 'outgoing:ready', '*', 'mailbox', ARGV[1])
 end
 redis.call('XADD', 'sessions:events', 'MAXLEN', '~', '10000', '*', 'mailbox', ARGV[1], 'kind', 'result')
