@@ -23,7 +23,7 @@ PYTHON := .venv/bin/python
 export PYTHONPATH := dev/workbench:dev/localcluster:dev/images:dev/load
 WORKBENCH := $(PYTHON) -m workbench
 STEP := dev/step
-SOURCES := core operator gateway bridge agent-image cli dev tests
+SOURCES := core operator gateway bridge orchestrator agent-image cli dev tests
 
 .PHONY: help
 help: ## List the targets

@@ -11,6 +11,7 @@ pytest_plugins = [
     "agentsession_testing.valkey",
     "agentsession_testing.claude_cli",
     "agentsession_testing.model_gateway",
+    "agentsession_testing.orchestrator",
 ]
 
 

@@ -22,6 +22,7 @@ REDIS_PASSWORD: Final = "redis-password"
 ANTHROPIC_API_KEY: Final = "anthropic-api-key"
 ANTHROPIC_OAUTH_TOKEN: Final = "anthropic-oauth-token"
 TELEGRAM_TOKEN: Final = "telegram-token"
+DATABASE_PASSWORD: Final = "orchestrator-database-password"
 
 
 class SettingsError(Exception):
@@ -121,6 +122,27 @@ class BridgeSettings(SettingsModel):
     metrics_port: int = Field(default=9090, ge=1, le=65535)
 
 
+class DatabaseSettings(SettingsModel):
+    """Where the orchestrator keeps its tables: SQLite in a file, or PostgreSQL.
+
+    The password is the secret file `orchestrator-database-password`, never part of the URL.
+    """
+
+    url: str = Field(
+        default="sqlite:////var/lib/orchestrator/orchestrator.db",
+        pattern=r"^(sqlite:///[^?]+|postgresql://[^:@/]+@[^@]+)$",
+    )
+    connections: int = Field(default=10, ge=1, le=200)
+
+
+class OrchestratorSettings(SettingsModel):
+    """The platform's API."""
+
+    port: int = Field(default=8080, ge=1, le=65535)
+    metrics_port: int = Field(default=9090, ge=1, le=65535)
+    database: DatabaseSettings = DatabaseSettings()
+
+
 class RolloutSettings(SettingsModel):
     """How live sessions move to a newer image or template."""
 
@@ -139,6 +161,7 @@ class Settings(SettingsModel):
     gateway: GatewaySettings = GatewaySettings()
     operator: OperatorSettings = OperatorSettings()
     bridge: BridgeSettings = BridgeSettings()
+    orchestrator: OrchestratorSettings = OrchestratorSettings()
     rollout: RolloutSettings = RolloutSettings()
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 

@@ -16,6 +16,7 @@ from localcluster.build import build_missing, kwok_target
 from localcluster.console import Reporter as BuildReporter
 from localcluster.errors import ClusterError
 from localcluster.images import ImageStore
+from localcluster.packages import install_packages
 from localcluster.settings import load_settings as load_cluster_settings
 from workbench.clusters import Cluster
 from workbench.console import Reporter, WorkbenchError
@@ -58,6 +59,7 @@ def run_tests(
             }
         ),
     }
+    _postgresql(settings, reporter)
     try:
         run_suites(arguments, environment, settings.clone / ".build" / "integration.log", reporter)
     except WorkbenchError:
@@ -71,6 +73,17 @@ def run_tests(
         cluster.kubectl(
             "delete", "namespace", names.sessions_namespace, names.namespace, "--wait=false"
         )
+
+
+def _postgresql(settings: Settings, reporter: Reporter) -> None:
+    """Debian's PostgreSQL, for tests that start one of their own."""
+    if list(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or shutil.which("initdb"):
+        return
+    with reporter.step("install PostgreSQL"):
+        try:
+            install_packages(["postgresql"], settings.clone / ".build" / "postgresql.log")
+        except ClusterError as error:
+            raise WorkbenchError(str(error), "apt-get install postgresql") from error
 
 
 def _agent_cli(settings: Settings, reporter: Reporter) -> dict[str, str]:

@@ -1,0 +1,149 @@
+"""The orchestrator's API over HTTP. httpx is loaded with the first call: `--help` needs none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from orchestrator_cli.configuration import Configuration
+from orchestrator_cli.errors import CommandError, Exit, refusal
+
+if TYPE_CHECKING:
+    import httpx
+
+ANSWER_SECONDS = 30.0
+TRIES = 4
+FIRST_PAUSE_SECONDS = 0.2
+_AGAIN = frozenset({502, 503, 504})
+
+
+class Api:
+    """The API as one caller. Every call raises CommandError."""
+
+    def __init__(
+        self, configuration: Configuration, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._configuration = configuration
+        self._sleep = sleep
+        self._client: httpx.Client | None = None
+
+    def get(self, path: str, **query: object) -> Any:
+        """What is there."""
+        return self.call("GET", path, query=query)
+
+    def pages(self, path: str, limit: int | None = None, **query: object) -> Iterator[Any]:
+        """Everything of a list, or the first `limit`."""
+        cursor: str | None = None
+        left = limit
+        while True:
+            size = None if left is None else min(left, 200)
+            page = self.get(path, cursor=cursor, limit=size, **query)
+            yield from page["items"]
+            cursor = page["next_cursor"]
+            if left is not None:
+                left -= len(page["items"])
+            if cursor is None or left == 0:
+                return
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, object] | None = None,
+        body: Mapping[str, object] | None = None,
+        key: str | None = None,
+        if_match: str | None = None,
+    ) -> Any:
+        """The answer's JSON, None where it has none.
+
+        Tried again while the API cannot do it now: what changes something carries `key`, by which the
+        API knows that it did it already.
+        """
+        import httpx
+
+        headers = {
+            name: value
+            for name, value in (("idempotency-key", key), ("if-match", if_match))
+            if value
+        }
+        repeatable = method in ("GET", "DELETE") or key is not None
+        failures = 0
+        while True:
+            try:
+                response = self._opened().request(
+                    method,
+                    path,
+                    params={
+                        name: _text(value)
+                        for name, value in (query or {}).items()
+                        if value is not None
+                    },
+                    json=body,
+                    headers={**headers, **self._caller()},
+                )
+            except httpx.TransportError as error:
+                failures += 1
+                never_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+                if failures >= TRIES or not (repeatable or never_sent):
+                    raise self._unreachable(error) from None
+                self._sleep(FIRST_PAUSE_SECONDS * 2**failures)
+                continue
+            if response.status_code in _AGAIN and repeatable and failures < TRIES - 1:
+                failures += 1
+                self._sleep(FIRST_PAUSE_SECONDS * 2**failures)
+                continue
+            return self._read(response)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        if self._client is not None:
+            self._client.close()
+
+    def _opened(self) -> httpx.Client:
+        if self._client is None:
+            import httpx
+
+            url = self._configuration.require_url()
+            # The store of certificates takes a fifth of the time that this command may take to start.
+            verify = url.startswith("https://")
+            self._client = httpx.Client(
+                base_url=url, timeout=ANSWER_SECONDS, verify=verify, trust_env=verify
+            )
+        return self._client
+
+    def _caller(self) -> dict[str, str]:
+        user = self._configuration.user.text
+        return {
+            "authorization": f"Bearer {self._configuration.require_token()}",
+            **({"orchestrator-user": user} if user else {}),
+        }
+
+    def _read(self, response: httpx.Response) -> Any:
+        if response.status_code == 204:
+            return None
+        request_id = response.headers.get("x-request-id", "")
+        try:
+            body: Any = response.json()
+        except ValueError:
+            raise refusal(response.status_code, None, request_id) from None
+        if not response.is_success:
+            raise refusal(response.status_code, body, request_id)
+        return body
+
+    def _unreachable(self, error: Exception) -> CommandError:
+        said = str(error) or type(error).__name__
+        url = self._configuration.url
+        return CommandError(
+            Exit.UNAVAILABLE,
+            "unreachable",
+            f"{url.text} cannot be reached: {said}",
+            hint=f"the URL comes from {url.source}; orchestrator doctor says more",
+        )
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)

@@ -1,0 +1,96 @@
+"""`orchestrator approvals`."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+import click
+
+from orchestrator_cli.options import Settings, json_option, limit_option, with_settings
+from orchestrator_cli.output import moment, say_fields, say_json, say_table
+
+
+@click.group(name="approvals")
+def approvals() -> None:
+    """What agents ask you: each wish is bound to its exact arguments, for 15 minutes."""
+
+
+@approvals.command(name="list", epilog="Example: orchestrator approvals list --pending")
+@click.option("--pending", is_flag=True, help="Only what can be decided now.")
+@limit_option
+@json_option
+@with_settings
+def list_(settings: Settings, pending: bool, limit: int | None) -> None:
+    """List what was asked, newest first."""
+    found = list(settings.api.pages("/v1/approvals", limit, pending=pending or None))
+    if settings.as_json:
+        say_json(found)
+        return
+    say_table(
+        "Approvals",
+        ("ID", "State", "Until", "What"),
+        (
+            (item["id"], item["state"], moment(item["expires_at"]), item["summary"])
+            for item in found
+        ),
+    )
+
+
+approval_argument = click.argument("approval_id", metavar="APPROVAL")
+
+
+@approvals.command(epilog="Example: orchestrator approvals get 0123456789ab")
+@approval_argument
+@json_option
+@with_settings
+def get(settings: Settings, approval_id: str) -> None:
+    """Show a wish with its arguments."""
+    _show(settings, settings.api.get(f"/v1/approvals/{_id(approval_id)}"))
+
+
+@approvals.command(epilog="Example: orchestrator approvals approve 0123456789ab")
+@approval_argument
+@json_option
+@with_settings
+def approve(settings: Settings, approval_id: str) -> None:
+    """Agree: the agent's very call works once."""
+    _decide(settings, approval_id, "approve")
+
+
+@approvals.command(epilog="Example: orchestrator approvals deny 0123456789ab")
+@approval_argument
+@json_option
+@with_settings
+def deny(settings: Settings, approval_id: str) -> None:
+    """Refuse: the agent is told so, and does not ask again until it expires."""
+    _decide(settings, approval_id, "deny")
+
+
+def _decide(settings: Settings, approval_id: str, verb: str) -> None:
+    path = f"/v1/approvals/{_id(approval_id)}/{verb}"
+    _show(settings, settings.api.call("POST", path, key=uuid.uuid4().hex))
+
+
+def _show(settings: Settings, found: dict[str, Any]) -> None:
+    if settings.as_json:
+        say_json(found)
+        return
+    say_fields(
+        {
+            "id": found["id"],
+            "state": found["state"],
+            "what": found["summary"],
+            "command": found["operation"],
+            "arguments": json.dumps(found["arguments"], ensure_ascii=False),
+            "asked by": found["requested_by"],
+            "until": moment(found["expires_at"]),
+        }
+    )
+
+
+def _id(text: str) -> str:
+    if not text.isalnum():
+        raise click.UsageError(f"{text!r} is no approval's id")
+    return text

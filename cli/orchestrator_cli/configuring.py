@@ -1,0 +1,78 @@
+"""`orchestrator config`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from orchestrator_cli.configuration import SECRET_KEYS, Value, read_file, write_file
+from orchestrator_cli.options import Settings, json_option, with_settings
+from orchestrator_cli.output import say_json, say_table
+
+
+@click.group(name="config")
+def config() -> None:
+    """Where the API is and who calls. The environment comes before the file."""
+
+
+KEYS = click.Choice(["url", "token", "token-file", "user"])
+
+
+@config.command(epilog="Example: orchestrator config show")
+@json_option
+@with_settings
+def show(settings: Settings) -> None:
+    """Show what is used and where it comes from; never the token."""
+    found = settings.configuration
+    values = {
+        "url": found.url,
+        "token": found.token,
+        "token-file": found.token_file,
+        "user": found.user,
+    }
+    if settings.as_json:
+        say_json(
+            {
+                "file": str(found.path),
+                **{
+                    key: {"value": _shown(key, value), "source": value.source}
+                    for key, value in values.items()
+                },
+            }
+        )
+        return
+    say_table(
+        f"Configuration ({found.path})",
+        ("Key", "Value", "From"),
+        ((key, _shown(key, value) or "-", value.source) for key, value in values.items()),
+    )
+
+
+@config.command(name="set", epilog="Example: orchestrator config set token < token.txt")
+@click.argument("key", type=KEYS)
+@click.argument("value", required=False)
+@with_settings
+def set_(settings: Settings, key: str, value: str | None) -> None:
+    """Keep a value in the file. A token is read from standard input only."""
+    if key == "token":
+        if value is not None:
+            raise click.UsageError("a token on a command line is in everybody's list of processes")
+        value = sys.stdin.read().strip()
+    if not value:
+        raise click.UsageError("there is no value")
+    path = settings.configuration.path
+    write_file(path, {**read_file(path), key: value})
+
+
+@config.command(epilog="Example: orchestrator config unset user")
+@click.argument("key", type=KEYS)
+@with_settings
+def unset(settings: Settings, key: str) -> None:
+    """Forget a value of the file."""
+    path = settings.configuration.path
+    write_file(path, {name: text for name, text in read_file(path).items() if name != key})
+
+
+def _shown(key: str, value: Value) -> str:
+    return "***" if key in SECRET_KEYS and value.text else value.text

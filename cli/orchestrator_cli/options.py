@@ -1,0 +1,96 @@
+"""The options that every command has, before the command or after it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import update_wrapper
+from typing import Any, TypeVar
+
+import click
+
+from orchestrator_cli.api import Api
+from orchestrator_cli.configuration import OUTPUT, Configuration, load
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass
+class Settings:
+    """What the options say, and what follows from them."""
+
+    as_json: bool = field(default_factory=lambda: os.environ.get(OUTPUT) == "json")
+    _configuration: Configuration | None = field(default=None, repr=False)
+    _api: Api | None = field(default=None, repr=False)
+
+    @property
+    def configuration(self) -> Configuration:
+        """Where the API is and who calls. Raises CommandError."""
+        if self._configuration is None:
+            self._configuration = load(os.environ)
+        return self._configuration
+
+    @property
+    def api(self) -> Api:
+        """The API. Raises CommandError."""
+        if self._api is None:
+            self._api = Api(self.configuration)
+        return self._api
+
+    def close(self) -> None:
+        """Closes what was opened."""
+        if self._api is not None:
+            self._api.close()
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    if value and parameter.name:
+        setattr(context.ensure_object(Settings), parameter.name, value)
+    return value
+
+
+def json_option(command: F) -> F:
+    """Adds `--json`."""
+    return click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        expose_value=False,
+        callback=_keep,
+        help="Answer with JSON, for programs.",
+    )(command)
+
+
+def key_option(command: F) -> F:
+    """Adds `--idempotency-key`."""
+    return click.option(
+        "--idempotency-key",
+        "key",
+        metavar="KEY",
+        help="Makes the command safe to run again: with the same key it is done once.",
+    )(command)
+
+
+def dry_run_option(command: F) -> F:
+    """Adds `--dry-run`."""
+    return click.option(
+        "--dry-run", is_flag=True, help="Say what would come of it, and change nothing."
+    )(command)
+
+
+def limit_option(command: F) -> F:
+    """Adds `--limit`."""
+    return click.option(
+        "--limit", type=click.IntRange(1, 10_000), help="Show so many at most; without it, all."
+    )(command)
+
+
+def with_settings(function: F) -> Callable[..., Any]:
+    """Passes the Settings as the first argument."""
+
+    @click.pass_context
+    def call(context: click.Context, *args: Any, **kwargs: Any) -> Any:
+        return context.invoke(function, context.ensure_object(Settings), *args, **kwargs)
+
+    return update_wrapper(call, function)

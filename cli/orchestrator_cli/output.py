@@ -1,0 +1,79 @@
+"""What commands say: tables for people, JSON for programs. rich is loaded for a table only."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+
+from orchestrator_cli.errors import CommandError
+
+WIDTH = 80
+
+
+def say_json(value: object) -> None:
+    """One JSON document on standard output."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def say_line(value: object) -> None:
+    """One line of NDJSON on standard output, at once."""
+    click.echo(json.dumps(value, ensure_ascii=False))
+    sys.stdout.flush()
+
+
+def say_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table; on a terminal as wide as that, else 80 columns. The first column is never cut."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = sys.stdout.isatty()
+    console = Console(width=None if terminal else WIDTH, highlight=False, soft_wrap=False)
+    table = Table(
+        title=Text(title), title_justify="left", box=box.SQUARE if terminal else box.ASCII
+    )
+    for number, name in enumerate(columns):
+        table.add_column(name, no_wrap=number == 0, overflow="fold")
+    empty = True
+    for row in rows:
+        empty = False
+        # As text: what users call their things is no markup.
+        table.add_row(*(Text(_printable(cell)) for cell in row))
+    if empty:
+        click.echo(f"{title}: none")
+        return
+    console.print(table)
+
+
+def say_fields(fields: Mapping[str, object]) -> None:
+    """Names and values, one a line."""
+    width = max(len(name) for name in fields)
+    for name, value in fields.items():
+        click.echo(f"{name:<{width}}  {_printable('-' if value in (None, '') else str(value))}")
+
+
+def moment(value: str | None) -> str:
+    """A time of the API as people read it, in UTC."""
+    return "-" if not value else f"{value[:10]} {value[11:16]}"
+
+
+def say_error(error: CommandError, *, as_json: bool) -> None:
+    """The cause and the next thing to do, on standard error."""
+    if as_json:
+        click.echo(json.dumps(error.as_json(), ensure_ascii=False), err=True)
+        return
+    click.echo(f"✘ {error.message} ({error.code})", err=True)
+    if error.hint:
+        click.echo(f"  → {error.hint}", err=True)
+    if error.request_id:
+        click.echo(f"  request {error.request_id}", err=True)
+
+
+def _printable(text: Any) -> str:
+    # A name must not move the terminal's cursor.
+    return "".join(char if char.isprintable() or char == "\n" else "�" for char in str(text))

@@ -1,0 +1,196 @@
+"""`orchestrator project`."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from typing import Any
+
+import click
+
+from orchestrator_cli.errors import CommandError, Exit
+from orchestrator_cli.options import (
+    Settings,
+    dry_run_option,
+    json_option,
+    key_option,
+    limit_option,
+    with_settings,
+)
+from orchestrator_cli.output import moment, say_fields, say_json, say_table
+
+
+@click.group(name="project")
+def project() -> None:
+    """Projects: what deployments and tasks belong to."""
+
+
+project_argument = click.argument("project_id", metavar="PROJECT", type=click.IntRange(1))
+
+
+@project.command(name="list", epilog="Example: orchestrator project list --json")
+@limit_option
+@json_option
+@with_settings
+def list_(settings: Settings, limit: int | None) -> None:
+    """List your projects."""
+    found = list(settings.api.pages("/v1/projects", limit))
+    if settings.as_json:
+        say_json(found)
+        return
+    user = found[0]["user_id"] if found else settings.api.get("/v1/tokens/self")["user_id"]
+    say_table(
+        f"Projects for user {user}",
+        ("ID", "Name", "Status", "Last Updated"),
+        (
+            (str(item["id"]), item["name"], item["status"], moment(item["updated_at"]))
+            for item in found
+        ),
+    )
+
+
+@project.command(epilog="Example: orchestrator project get 42")
+@project_argument
+@json_option
+@with_settings
+def get(settings: Settings, project_id: int) -> None:
+    """Show a project."""
+    _show(settings, settings.api.get(f"/v1/projects/{project_id}"))
+
+
+@project.command(
+    epilog="Example: orchestrator project create todo-app --description 'Things to do'"
+)
+@click.argument("name")
+@click.option("--description", default="", help="What it is.")
+@click.option("--repository-url", default="", metavar="URL", help="Where its source is.")
+@key_option
+@dry_run_option
+@json_option
+@with_settings
+def create(
+    settings: Settings,
+    name: str,
+    description: str,
+    repository_url: str,
+    key: str | None,
+    dry_run: bool,
+) -> None:
+    """Make a project. One that is there already is shown, with `created` false."""
+    body = {"name": name, "description": description, "repository_url": repository_url}
+    try:
+        made = settings.api.call(
+            "POST",
+            "/v1/projects",
+            body=body,
+            key=key or uuid.uuid4().hex,
+            query={"dry_run": dry_run or None},
+        )
+    except CommandError as error:
+        if error.code != "project_exists":
+            raise
+        known = settings.api.get(f"/v1/projects/{error.details['project_id']}")
+        _show(settings, {**known, "created": False})
+        return
+    _show(settings, {**made, "created": not dry_run, **_dry(dry_run)})
+
+
+@project.command(epilog="Example: orchestrator project update 42 --description 'Shared lists'")
+@project_argument
+@click.option("--name", help="A new name.")
+@click.option("--description", help="What it is.")
+@click.option("--repository-url", metavar="URL", help="Where its source is.")
+@key_option
+@dry_run_option
+@json_option
+@with_settings
+def update(
+    settings: Settings,
+    project_id: int,
+    name: str | None,
+    description: str | None,
+    repository_url: str | None,
+    key: str | None,
+    dry_run: bool,
+) -> None:
+    """Change a project; what is not named stays."""
+    wanted = {"name": name, "description": description, "repository_url": repository_url}
+    body = {field: value for field, value in wanted.items() if value is not None}
+    if not body:
+        raise click.UsageError("say what to change: --name, --description or --repository-url")
+    changed = settings.api.call(
+        "PATCH",
+        f"/v1/projects/{project_id}",
+        body=body,
+        key=key or uuid.uuid4().hex,
+        query={"dry_run": dry_run or None},
+    )
+    _show(settings, {**changed, **_dry(dry_run)})
+
+
+@project.command(epilog="Example: orchestrator project status 42")
+@project_argument
+@json_option
+@with_settings
+def status(settings: Settings, project_id: int) -> None:
+    """Show where a project stands."""
+    found = settings.api.get(f"/v1/projects/{project_id}/status")
+    if settings.as_json:
+        say_json(found)
+        return
+    say_fields({"project": f"{found['project']['name']} ({project_id})", "status": found["status"]})
+
+
+@project.command(epilog="Example: orchestrator project delete 42 --yes")
+@project_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@dry_run_option
+@json_option
+@with_settings
+def delete(settings: Settings, project_id: int, yes: bool, dry_run: bool) -> None:
+    """Delete a project with all that it has. An agent's person is asked first."""
+    if not (yes or dry_run):
+        if not sys.stdin.isatty():
+            raise CommandError(
+                Exit.USAGE,
+                "not_confirmed",
+                "nothing was deleted: there is no terminal to ask at",
+                hint="say --yes if you mean it",
+            )
+        click.confirm(f"Delete project {project_id} with all that it has?", abort=True, err=True)
+    settings.api.call(
+        "DELETE",
+        f"/v1/projects/{project_id}",
+        key=uuid.uuid4().hex,
+        query={"dry_run": dry_run or None},
+    )
+    said = {"id": project_id, "deleted": not dry_run, **_dry(dry_run)}
+    if settings.as_json:
+        say_json(said)
+    else:
+        click.echo(f"project {project_id} {'would be' if dry_run else 'is'} deleted")
+
+
+def _dry(dry_run: bool) -> dict[str, bool]:
+    return {"dry_run": True} if dry_run else {}
+
+
+def _show(settings: Settings, found: dict[str, Any]) -> None:
+    if settings.as_json:
+        say_json(found)
+        return
+    if found.get("dry_run"):
+        click.echo("nothing was changed; this would come of it:", err=True)
+    elif found.get("created") is False:
+        click.echo("it is there already:", err=True)
+    say_fields(
+        {
+            "id": "-" if found.get("dry_run") and "created" in found else found["id"],
+            "name": found["name"],
+            "status": found["status"],
+            "description": found["description"],
+            "repository": found["repository_url"],
+            "created": moment(found["created_at"]),
+            "updated": moment(found["updated_at"]),
+        }
+    )

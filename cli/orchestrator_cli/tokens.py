@@ -1,0 +1,117 @@
+"""`orchestrator token`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO
+
+import click
+
+from orchestrator_cli.errors import CommandError, Exit
+from orchestrator_cli.options import Settings, json_option, limit_option, with_settings
+from orchestrator_cli.output import moment, say_fields, say_json, say_table
+
+SCOPES = ("read", "write", "approve", "tokens", "admin")
+
+
+@click.group(name="token")
+def token() -> None:
+    """API tokens, for people and automation. An agent in its pod needs none."""
+
+
+@token.command(name="list", epilog="Example: orchestrator token list")
+@limit_option
+@json_option
+@with_settings
+def list_(settings: Settings, limit: int | None) -> None:
+    """List your tokens; what they are is shown once, when they are made."""
+    found = list(settings.api.pages("/v1/tokens", limit))
+    if settings.as_json:
+        say_json(found)
+        return
+    say_table(
+        "Tokens",
+        ("ID", "Name", "Scopes", "Last used", "Until"),
+        (
+            (
+                item["id"],
+                item["name"],
+                ",".join(item["scopes"]),
+                moment(item["last_used_at"]),
+                "revoked" if item["revoked_at"] else moment(item["expires_at"]),
+            )
+            for item in found
+        ),
+    )
+
+
+@token.command(epilog="Example: orchestrator token create ci --scope write --days 90 --to ci.token")
+@click.argument("name")
+@click.option("--scope", "scopes", multiple=True, required=True, type=click.Choice(SCOPES))
+@click.option("--days", type=click.IntRange(1, 3650), help="Days it is valid; else until revoked.")
+@click.option("--user", help="Whose token it is; for administrators.")
+@click.option(
+    "--to",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the token to this new file, for its owner alone, instead of showing it.",
+)
+@json_option
+@with_settings
+def create(
+    settings: Settings,
+    name: str,
+    scopes: tuple[str, ...],
+    days: int | None,
+    user: str | None,
+    to: Path | None,
+) -> None:
+    """Make a token. It can do no more than the one that it is made with."""
+    target = None if to is None else _opened(to)
+    body = {"name": name, "scopes": sorted(set(scopes)), "days": days, "user_id": user}
+    try:
+        made = settings.api.call(
+            "POST", "/v1/tokens", body={k: v for k, v in body.items() if v is not None}
+        )
+    except CommandError:
+        if target is not None and to is not None:
+            target.close()
+            to.unlink()
+        raise
+    if target is not None:
+        with target:
+            target.write(made.pop("token") + "\n")
+    if settings.as_json:
+        say_json(made)
+        return
+    shown = {"id": made["id"], "user": made["user_id"], "until": moment(made["expires_at"])}
+    say_fields(shown | ({"token": made["token"]} if "token" in made else {"file": str(to)}))
+
+
+def _opened(path: Path) -> IO[str]:
+    try:
+        path.touch(mode=0o600, exist_ok=False)
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise CommandError(
+            Exit.USAGE, "file_unusable", f"{path}: {error.strerror}", hint="name a new file"
+        ) from None
+
+
+@token.command(epilog="Example: orchestrator token revoke 0123456789ab")
+@click.argument("token_id", metavar="TOKEN")
+@json_option
+@with_settings
+def revoke(settings: Settings, token_id: str) -> None:
+    """Revoke a token: from now on it is refused."""
+    settings.api.call("DELETE", f"/v1/tokens/{_segment(token_id)}")
+    if settings.as_json:
+        say_json({"id": token_id, "revoked": True})
+    else:
+        click.echo(f"token {token_id} is revoked")
+
+
+def _segment(text: str) -> str:
+    # What the API gave as an id; anything else would be another path.
+    if not text.replace("-", "").isalnum():
+        raise click.UsageError(f"{text!r} is no id")
+    return text

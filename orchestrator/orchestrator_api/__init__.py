@@ -1,0 +1,1 @@
+"""The orchestrator's API: projects, deployments, servers, tasks."""

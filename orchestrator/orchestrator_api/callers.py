@@ -1,0 +1,58 @@
+"""Who calls: a person or a program with an API token, or a run pod."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Scope(StrEnum):
+    """What a caller may do with what belongs to its user. `write` includes `read`."""
+
+    READ = "read"
+    WRITE = "write"
+    # Decide on what an agent asks for, and make and revoke tokens: never in the hands of a run.
+    APPROVE = "approve"
+    TOKENS = "tokens"
+    # What belongs to everybody: servers, nodes, other people's tokens.
+    ADMIN = "admin"
+
+
+class CallerKind(StrEnum):
+    """How the caller proved who it is."""
+
+    HOLDER = "api-token"
+    RUN = "run"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody who may act for `user`.
+
+    `actor` is what the audit log says: `token:<id>` or `run:<session uid>/<number>`. `mailbox` is where
+    this caller's people read.
+    """
+
+    kind: CallerKind
+    user: str
+    mailbox: str
+    actor: str
+    scopes: frozenset[Scope]
+
+    @property
+    def is_run(self) -> bool:
+        """Whether an agent speaks: the user under suspicion, since what it read may be speaking."""
+        return self.kind is CallerKind.RUN
+
+
+RUN_SCOPES = frozenset({Scope.READ, Scope.WRITE})
+
+
+def run_caller(user: str, mailbox: str, run: str) -> Caller:
+    """The agent of a run."""
+    return Caller(CallerKind.RUN, user, mailbox, f"run:{run}", RUN_SCOPES)
+
+
+def token_caller(user: str, token_id: str, scopes: frozenset[Scope]) -> Caller:
+    """Whoever holds an API token."""
+    return Caller(CallerKind.HOLDER, user, user, f"token:{token_id}", scopes)

@@ -1,0 +1,289 @@
+"""One request: who makes it, what it may do, and how its change becomes one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import structlog
+from fastapi import Depends
+from pydantic import BaseModel
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agentsession_core.caller import bearer_token
+from agentsession_core.problems import ProblemError
+from orchestrator_api import approvals, audit
+from orchestrator_api.authentication import authenticate
+from orchestrator_api.callers import Caller
+from orchestrator_api.deps import Deps
+from orchestrator_api.rights import Operation, require, require_user, waits_for_approval
+from orchestrator_api.tables import IdempotencyKey
+
+USER_HEADER: Final = "orchestrator-user"
+REQUEST_ID_HEADER: Final = "x-request-id"
+IDEMPOTENCY_HEADER: Final = "idempotency-key"
+# As long as a client may still send the same request again.
+KEYS_KEPT: Final = timedelta(hours=24)
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+_KEY = re.compile(r"^[\x21-\x7e]{1,200}$")
+
+
+@dataclass
+class Answer:
+    """What a change answers. `target` and `detail` go to the audit log: no secret in either."""
+
+    body: BaseModel | None
+    target: str
+    status: int = 200
+    etag: int | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+def request_id_of(request: Request) -> str:
+    """The caller's own id for the request if it is fit for logs, else one that is made here."""
+    known: str | None = getattr(request.state, "request_id", None)
+    if known is None:
+        said = request.headers.get(REQUEST_ID_HEADER, "")
+        known = said if _REQUEST_ID.match(said) else uuid.uuid4().hex
+        request.state.request_id = known
+    return known
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that its caller may make."""
+
+    deps: Deps
+    caller: Caller
+    operation: Operation
+    request_id: str
+    arguments: Mapping[str, Any]
+    idempotency_key: str | None
+    if_match: str | None
+    if_none_match: str | None
+    dry_run: bool
+
+    @property
+    def now(self) -> datetime:
+        """An aware UTC time."""
+        return self.deps.now()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """A transaction that changes nothing."""
+        async with self.deps.database.reading() as session:
+            yield session
+
+    def require_version(self, version: int) -> None:
+        """Raises ProblemError 412 when the caller speaks of another version."""
+        if self.if_match not in (None, "*", _etag(version)):
+            raise ProblemError(
+                412,
+                "version_conflict",
+                f"it was changed meanwhile and is now {_etag(version)}; read it again, then decide",
+            )
+
+    async def approve(self, session: AsyncSession, summary: str) -> None:
+        """For what an agent may do with its person's agreement only. Raises ApprovalNeeded.
+
+        To be called once it is known that what the call speaks of is there: nobody is asked about
+        things that are not.
+        """
+        if waits_for_approval(self.caller, self.operation, strict=self.deps.strict_approvals):
+            wish = approvals.Wish(self.operation.name, summary, self.arguments)
+            await approvals.claim(session, self.caller, wish, self.now)
+
+    def shown(self, body: BaseModel, version: int | None = None) -> Response:
+        """The answer of a call that reads; 304 when the caller has that version."""
+        if version is not None and self.if_none_match == _etag(version):
+            return Response(status_code=304, headers={"etag": _etag(version)})
+        headers = {} if version is None else {"etag": _etag(version)}
+        return Response(body.model_dump_json(), 200, headers, media_type="application/json")
+
+    async def change(self, work: Callable[[AsyncSession], Awaitable[Answer]]) -> Response:
+        """Carries out a change in one transaction: the change, its audit entry, its idempotency key.
+
+        `work` may be called twice: another request may have taken what it looked at.
+        """
+        try:
+            return await self._change(work)
+        except approvals.ApprovalNeeded as needed:
+            raise await self._ask(needed.wish) from None
+        except IntegrityError:
+            # Another request was first in this moment; now what it made is there to be seen.
+            return await self._again(work)
+
+    async def _again(self, work: Callable[[AsyncSession], Awaitable[Answer]]) -> Response:
+        try:
+            return await self._change(work)
+        except approvals.ApprovalNeeded as needed:
+            raise await self._ask(needed.wish) from None
+
+    async def _change(self, work: Callable[[AsyncSession], Awaitable[Answer]]) -> Response:
+        async with self.deps.database.writing() as session:
+            known = await self._answered(session)
+            if known is not None:
+                return known
+            answer = await work(session)
+            response = _response(answer)
+            if self.dry_run:
+                response.headers["orchestrator-dry-run"] = "true"
+                await session.rollback()
+                return response
+            audit.note(
+                session,
+                self.caller,
+                self.now,
+                action=self.operation.name,
+                target=answer.target,
+                request_id=self.request_id,
+                detail=answer.detail,
+            )
+            await self._remember(session, response)
+        self.deps.committed()
+        return response
+
+    async def _ask(self, wish: approvals.Wish) -> ProblemError:
+        if self.dry_run:
+            return ProblemError(
+                403, "approval_required", f"the person would be asked to agree to: {wish.summary}"
+            )
+        for last in (False, True):
+            try:
+                async with self.deps.database.writing() as session:
+                    problem = await approvals.ask(
+                        session, self.caller, wish, self.now, self.deps.new_id()
+                    )
+            except IntegrityError:
+                # Another call of the same agent asked in this moment.
+                if last:
+                    raise
+            else:
+                break
+        self.deps.committed()
+        return problem
+
+    async def _answered(self, session: AsyncSession) -> Response | None:
+        """What was answered before; else the key is taken, and whoever comes with it now waits."""
+        if self.idempotency_key is None or self.dry_run:
+            return None
+        row = await session.get(IdempotencyKey, (self.caller.user, self.idempotency_key))
+        if row is not None and self.now - row.created_at >= KEYS_KEPT:
+            await session.delete(row)
+            await session.flush()
+            row = None
+        if row is None:
+            await self._take_key(session)
+            return None
+        if row.sha256 != self._fingerprint():
+            raise ProblemError(
+                409,
+                "idempotency_key_reused",
+                "the idempotency key belongs to another request; use a new one",
+            )
+        return Response(
+            row.body or None,
+            row.status,
+            {**row.headers, "idempotent-replay": "true"},
+            media_type="application/json",
+        )
+
+    async def _take_key(self, session: AsyncSession) -> None:
+        assert self.idempotency_key is not None  # noqa: S101 - for the type checker
+        session.add(
+            IdempotencyKey(
+                user_id=self.caller.user,
+                key=self.idempotency_key,
+                sha256=self._fingerprint(),
+                status=0,
+                body="",
+                headers={},
+                created_at=self.now,
+            )
+        )
+        await session.flush()
+
+    async def _remember(self, session: AsyncSession, response: Response) -> None:
+        if self.idempotency_key is None:
+            return
+        row = await session.get_one(IdempotencyKey, (self.caller.user, self.idempotency_key))
+        etag = response.headers.get("etag")
+        row.status = response.status_code
+        row.body = bytes(response.body).decode()
+        row.headers = {} if etag is None else {"etag": etag}
+
+    def _fingerprint(self) -> str:
+        said = json.dumps([self.operation.name, dict(self.arguments)], sort_keys=True)
+        return hashlib.sha256(said.encode()).hexdigest()
+
+
+class Gate:
+    """A route's first step: who calls, and may they do this?"""
+
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+
+    async def __call__(self, request: Request) -> Call:
+        """The call. Raises ProblemError 401, 403, 422 or 503."""
+        deps: Deps = request.app.state.deps
+        address = request.client.host if request.client else ""
+        caller = await authenticate(deps, bearer_token(request.headers), address)
+        structlog.contextvars.bind_contextvars(actor=caller.actor)
+        require_user(caller, request.headers.get(USER_HEADER))
+        require(caller, self.operation)
+        key = request.headers.get(IDEMPOTENCY_HEADER) if self.operation.changes else None
+        if key is not None and not _KEY.match(key):
+            raise ProblemError(
+                422, "idempotency_key_invalid", "1 to 200 printable characters without spaces"
+            )
+        return Call(
+            deps=deps,
+            caller=caller,
+            operation=self.operation,
+            request_id=request_id_of(request),
+            arguments=await _arguments(request),
+            idempotency_key=key,
+            if_match=request.headers.get("if-match"),
+            if_none_match=request.headers.get("if-none-match"),
+            dry_run=request.query_params.get("dry_run") == "true",
+        )
+
+
+def gate(operation: Operation) -> Any:
+    """The dependency of a route that carries out the operation."""
+    return Depends(Gate(operation))
+
+
+async def _arguments(request: Request) -> dict[str, Any]:
+    asked = request.query_params
+    query = {key: asked.getlist(key) for key in sorted(asked.keys()) if key != "dry_run"}
+    body = (await request.body()).decode(errors="replace")
+    try:
+        said: Any = json.loads(body) if body else None
+    except ValueError:
+        # FastAPI refuses it in a moment; until then it is what it is.
+        said = body
+    return {"path": dict(request.path_params), "query": query, "body": said}
+
+
+def _etag(version: int) -> str:
+    return f'"{version}"'
+
+
+def _response(answer: Answer) -> Response:
+    headers = {} if answer.etag is None else {"etag": _etag(answer.etag)}
+    if answer.body is None:
+        return Response(status_code=204, headers=headers)
+    return Response(
+        answer.body.model_dump_json(), answer.status, headers, media_type="application/json"
+    )

@@ -1,0 +1,28 @@
+"""What the request handlers work with, put together in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from agentsession_core.identity import Identity
+from agentsession_core.mailbox.store import MailboxStore
+from orchestrator_api.database import Database
+
+
+@dataclass(frozen=True)
+class Deps:
+    """The API's collaborators. `now` is an aware UTC time, `new_id` twelve hexadecimal digits.
+
+    Without `identity` and `runs` (outside of a cluster) only API tokens are taken. `committed` is told
+    when something waits in the outbox.
+    """
+
+    database: Database
+    identity: Identity | None
+    runs: MailboxStore | None
+    now: Callable[[], datetime]
+    new_id: Callable[[], str]
+    committed: Callable[[], None] = lambda: None
+    strict_approvals: bool = False

@@ -1,0 +1,86 @@
+"""What callers are told when something goes wrong: never a statement, a value or a secret."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from agentsession_core.cluster import ClusterUnavailableError
+from agentsession_core.problems import ProblemError, problem_response, service_unavailable
+from orchestrator_api.calls import request_id_of
+
+_log = structlog.get_logger(__name__)
+_UNAVAILABLE: Final = {
+    ClusterUnavailableError: ("api_server_unavailable", "the API server cannot be reached"),
+    RedisError: ("redis_unavailable", "Redis cannot be reached"),
+    OperationalError: ("database_unavailable", "the database cannot be used now"),
+    PoolTimeoutError: ("database_unavailable", "the database has no connection free now"),
+    ConnectionError: ("database_unavailable", "the database cannot be reached"),
+}
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Every error becomes a problem with a stable code."""
+    app.add_exception_handler(ProblemError, _on_problem)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(DBAPIError, _on_database_error)
+    app.add_exception_handler(Exception, _on_bug)
+    for kind in _UNAVAILABLE:
+        app.add_exception_handler(kind, _on_unavailable)
+
+
+def _refuse(request: Request, problem: ProblemError) -> Response:
+    return problem_response(problem, request_id_of(request))
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)  # noqa: S101 - for the type checker
+    return _refuse(request, error)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    code = "method_not_allowed" if error.status_code == 405 else "no_such_route"
+    return _refuse(request, ProblemError(error.status_code, code, str(error.detail)))
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    # Never the input: it may be a secret.
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return _refuse(request, ProblemError(422, "invalid", f"{where}: {first['msg']}"))
+
+
+async def _on_unavailable(request: Request, error: Exception) -> Response:
+    code, detail = next(said for kind, said in _UNAVAILABLE.items() if isinstance(error, kind))
+    # The text of a database's error has the statement's values, secrets among them.
+    _log.warning(code, path=request.url.path, error=type(error).__name__)
+    return _refuse(request, service_unavailable(code, detail))
+
+
+async def _on_database_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        _log.warning("database_unavailable", path=request.url.path, error=type(error).__name__)
+        return _refuse(
+            request, service_unavailable("database_unavailable", "the database went away")
+        )
+    return await _on_bug(request, error)
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    _log.error("failed", path=request.url.path, error=type(error).__name__, exc_info=error)
+    return _refuse(
+        request,
+        ProblemError(500, "failed", "a fault of the orchestrator; its log has the request id"),
+    )

@@ -1,0 +1,45 @@
+"""Liveness and readiness."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+from fastapi import APIRouter
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import JSONResponse, Response
+
+from orchestrator_api.deps import Deps
+from orchestrator_api.migrating import outdated
+
+CHECK_SECONDS: Final = 2.0
+_log = structlog.get_logger(__name__)
+
+
+def health_router(deps: Deps) -> APIRouter:
+    """`/healthz` and `/readyz`, for probes: not of the API and without callers."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/healthz")
+    async def live() -> Response:
+        return JSONResponse({"status": "ok"})
+
+    @router.get("/readyz")
+    async def ready() -> Response:
+        failed = await database_trouble(deps)
+        if failed is not None:
+            _log.warning("not_ready", database=failed)
+            return JSONResponse({"status": "unavailable", "failed": {"database": failed}}, 503)
+        return JSONResponse({"status": "ok"})
+
+    return router
+
+
+async def database_trouble(deps: Deps) -> str | None:
+    """What keeps the database from being used, or None."""
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            return await outdated(deps.database)
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        return type(error).__name__

@@ -1,0 +1,104 @@
+"""Projects in the database. Every query names the user: nobody's project is found by its number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from agentsession_core.problems import ProblemError
+from orchestrator_api.paging import cursor_after, key_of
+from orchestrator_api.tables import Project
+
+CREATED: Final = "created"
+
+
+def not_found(what: str, which: object) -> ProblemError:
+    """What belongs to somebody else is answered like what is not there."""
+    return ProblemError(404, f"{what}_not_found", f"there is no {what} {which} of yours")
+
+
+async def owned(
+    session: AsyncSession, user: str, project_id: int, *, lock: bool = False
+) -> Project:
+    """The user's project; `lock` keeps others from changing it. Raises ProblemError 404."""
+    query = select(Project).where(Project.id == project_id, Project.user_id == user)
+    row = await session.scalar(query.with_for_update() if lock else query)
+    if row is None:
+        raise not_found("project", project_id)
+    return row
+
+
+async def listed(
+    session: AsyncSession, user: str, limit: int, cursor: str | None
+) -> tuple[Sequence[Project], str | None]:
+    """A page of the user's projects, and the cursor of the next."""
+    query = select(Project).where(Project.user_id == user).order_by(Project.id).limit(limit + 1)
+    key = key_of(cursor, int)
+    if key is not None:
+        query = query.where(Project.id > key[0])
+    rows = (await session.scalars(query)).all()
+    if len(rows) <= limit:
+        return rows, None
+    return rows[:limit], cursor_after(rows[limit - 1].id)
+
+
+async def create(
+    session: AsyncSession,
+    user: str,
+    now: datetime,
+    *,
+    name: str,
+    description: str,
+    repository_url: str,
+) -> Project:
+    """A new project. Raises ProblemError 409 where the user has one of that name."""
+    await _require_free(session, user, name)
+    row = Project(
+        user_id=user,
+        name=name,
+        description=description,
+        repository_url=repository_url,
+        status=CREATED,
+        summary="",
+        version=1,
+        created_at=now,
+        updated_at=now,
+    )
+    session.add(row)
+    await session.flush()
+    return row
+
+
+async def update(
+    session: AsyncSession, row: Project, now: datetime, changes: Mapping[str, Any]
+) -> None:
+    """Changes the project. Raises ProblemError 409 where another has the new name."""
+    if changes.get("name", row.name) != row.name:
+        await _require_free(session, row.user_id, changes["name"])
+    for field, value in changes.items():
+        setattr(row, field, value)
+    row.version += 1
+    row.updated_at = now
+    await session.flush()
+
+
+async def delete(session: AsyncSession, row: Project) -> None:
+    """Deletes the project with everything that belongs to it."""
+    await session.delete(row)
+    await session.flush()
+
+
+async def _require_free(session: AsyncSession, user: str, name: str) -> None:
+    query = select(Project.id).where(Project.user_id == user, Project.name == name)
+    known = await session.scalar(query)
+    if known is not None:
+        raise ProblemError(
+            409,
+            "project_exists",
+            f"you have a project {name!r} already: {known}",
+            members={"project_id": known},
+        )

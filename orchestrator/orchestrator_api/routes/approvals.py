@@ -1,0 +1,127 @@
+"""What agents ask their person."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Path
+from sqlalchemy import select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.responses import Response
+
+from agentsession_core.problems import ProblemError
+from orchestrator_api.approvals import APPROVED, DENIED, PENDING
+from orchestrator_api.callers import Scope
+from orchestrator_api.calls import Answer, Call, gate
+from orchestrator_api.paging import LIMIT, Cursor, Limit
+from orchestrator_api.projects import not_found
+from orchestrator_api.rights import Operation
+from orchestrator_api.routes.common import DryRun, problems
+from orchestrator_api.tables import Approval
+from orchestrator_api.views import Page, Time, View
+
+router: Final = APIRouter(prefix="/v1/approvals", tags=["approvals"])
+LIST: Final = gate(Operation("approval.list", Scope.READ))
+GET: Final = gate(Operation("approval.get", Scope.READ))
+APPROVE: Final = gate(Operation("approval.approve", Scope.APPROVE, runs=False))
+DENY: Final = gate(Operation("approval.deny", Scope.APPROVE, runs=False))
+ApprovalId = Annotated[str, Path(pattern="^[0-9a-f]{12}$", examples=["0123456789ab"])]
+EXPIRED: Final = "expired"
+
+
+class ApprovalView(View):
+    """An agent's wish. `arguments` are what it is bound to, to the letter."""
+
+    id: str
+    operation: str
+    summary: str
+    arguments: dict[str, Any]
+    requested_by: str
+    state: str
+    created_at: Time
+    expires_at: Time
+    decided_at: Time | None
+    decided_by: str
+
+
+def _view(row: Approval, call: Call) -> ApprovalView:
+    view = ApprovalView.model_validate(row)
+    if row.state in (PENDING, APPROVED) and row.expires_at <= call.now:
+        return view.model_copy(update={"state": EXPIRED})
+    return view
+
+
+@router.get("", response_model=Page[ApprovalView], responses=problems())
+async def list_approvals(
+    call: Call = LIST, limit: Limit = LIMIT, cursor: Cursor = None, pending: bool = False
+) -> Response:
+    """What was asked, newest first; with `pending` only what can be decided now."""
+    query = select(Approval).where(Approval.user_id == call.caller.user)
+    if pending:
+        query = query.where(Approval.state == PENDING, Approval.expires_at > call.now)
+    async with call.reading() as session:
+        if cursor is not None:
+            after = await session.get(Approval, cursor)
+            if after is None or after.user_id != call.caller.user:
+                raise ProblemError(
+                    422, "cursor_invalid", "use next_cursor of the page before, unchanged"
+                )
+            query = query.where(
+                tuple_(Approval.created_at, Approval.id) < tuple_(after.created_at, after.id)
+            )
+        rows = (
+            await session.scalars(
+                query.order_by(Approval.created_at.desc(), Approval.id.desc()).limit(limit + 1)
+            )
+        ).all()
+    following = rows[limit - 1].id if len(rows) > limit else None
+    items = [_view(row, call) for row in rows[:limit]]
+    return call.shown(Page[ApprovalView](items=items, next_cursor=following))
+
+
+@router.get("/{approval_id}", response_model=ApprovalView, responses=problems(404))
+async def get_approval(approval_id: ApprovalId, call: Call = GET) -> Response:
+    """One wish."""
+    async with call.reading() as session:
+        row = await session.get(Approval, approval_id)
+    return call.shown(_view(_owned(row, call, approval_id), call))
+
+
+@router.post("/{approval_id}/approve", response_model=ApprovalView, responses=problems(404, 409))
+async def approve(
+    approval_id: ApprovalId, call: Call = APPROVE, dry_run: DryRun = False
+) -> Response:
+    """Agrees: the agent's very call works once, until the wish expires."""
+    return await _decide(call, approval_id, APPROVED)
+
+
+@router.post("/{approval_id}/deny", response_model=ApprovalView, responses=problems(404, 409))
+async def deny(approval_id: ApprovalId, call: Call = DENY, dry_run: DryRun = False) -> Response:
+    """Refuses: the agent is told so, and the person is not asked again until the wish expires."""
+    return await _decide(call, approval_id, DENIED)
+
+
+def _owned(row: Approval | None, call: Call, approval_id: str) -> Approval:
+    if row is None or row.user_id != call.caller.user:
+        raise not_found("approval", approval_id)
+    return row
+
+
+async def _decide(call: Call, approval_id: str, state: str) -> Response:
+    async def work(session: AsyncSession) -> Answer:
+        found = await session.get(Approval, approval_id, with_for_update=True)
+        row = _owned(found, call, approval_id)
+        if row.expires_at <= call.now:
+            raise ProblemError(
+                409, "approval_expired", "it is older than 15 minutes; the agent has to ask again"
+            )
+        if row.state not in (PENDING, state):
+            raise ProblemError(409, "approval_decided", f"it is {row.state} already")
+        if row.state == PENDING:
+            row.state = state
+            row.decided_at = call.now
+            row.decided_by = call.caller.actor
+        detail = {"operation": row.operation, "arguments": row.arguments}
+        return Answer(_view(row, call), f"approval/{row.id}", detail=detail)
+
+    return await call.change(work)

@@ -1,0 +1,46 @@
+"""What all answers have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+
+from agentsession_core.naming import IDENTIFIER_PATTERN
+
+T = TypeVar("T")
+
+
+class View(BaseModel):
+    """An answer, or a part of one."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+class Wish(BaseModel):
+    """A request's body. What is not known is refused: a typo must not be a silent default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Page(View, Generic[T]):
+    """A part of a list; `next_cursor` is null where it ends."""
+
+    items: Sequence[T]
+    next_cursor: str | None = None
+
+
+def _iso(value: datetime) -> str:
+    return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Time = Annotated[datetime, PlainSerializer(_iso, return_type=str, when_used="json")]
+UserId = Annotated[str, StringConstraints(pattern=IDENTIFIER_PATTERN)]
+# A project, a service, a server: part of host names, hence of their form.
+Name = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", max_length=63)
+]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=63, strip_whitespace=True)]
+Text = Annotated[str, Field(max_length=20_000)]

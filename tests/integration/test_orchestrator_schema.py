@@ -1,0 +1,53 @@
+"""The migrations make exactly the tables that the code works with."""
+
+from __future__ import annotations
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection
+
+from agentsession_testing.orchestrator import Orchestrator, opened
+from orchestrator_api.migrating import configuration, migrate, newest, outdated
+from orchestrator_api.tables import Table
+
+
+async def test_they_agree(new_database_url: str) -> None:
+    database = opened(new_database_url)
+
+    def differences(connection: Connection) -> object:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return compare_metadata(context, Table.metadata)
+
+    async with database.engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+    await database.close()
+
+
+async def test_back_and_forth(new_database_url: str) -> None:
+    database = opened(new_database_url)
+
+    def back(connection: Connection) -> None:
+        command.downgrade(configuration(connection), "base")
+
+    async with database.engine.begin() as connection:
+        await connection.run_sync(back)
+    assert newest() in (await outdated(database) or "")
+    await migrate(database)
+    await migrate(database)
+    assert await outdated(database) is None
+    await database.close()
+
+
+async def test_an_older_schema_is_not_ready(orchestrator: Orchestrator) -> None:
+    async with orchestrator.client(None) as client:
+        assert (await client.get("/readyz")).status_code == 200
+
+        def back(connection: Connection) -> None:
+            command.downgrade(configuration(connection), "base")
+
+        async with orchestrator.database.engine.begin() as connection:
+            await connection.run_sync(back)
+        answer = await client.get("/readyz")
+    assert answer.status_code == 503
+    assert "orchestrator-api migrate" in answer.text
