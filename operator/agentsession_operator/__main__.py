@@ -39,6 +39,7 @@ from agentsession_operator.handlers import Handlers
 from agentsession_operator.health import serve_health
 from agentsession_operator.metrics import Metrics
 from agentsession_operator.opening import Opening
+from agentsession_operator.orphans import Orphans
 from agentsession_operator.queue_board import QueueBoard
 from agentsession_operator.recovery import Recovery
 from agentsession_operator.service import Service
@@ -129,6 +130,7 @@ async def serve(settings: Settings, secrets: SecretFiles) -> None:
             cache,
             queue,
             sweep,
+            Orphans(cache, cluster, time.time),
             comparison,
             Opening(cache, queue, store, time.time),
             epoch,

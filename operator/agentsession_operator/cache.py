@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from agentsession_core.api import AgentSession, AgentSessionTemplate
@@ -43,6 +43,12 @@ class Shelf(Generic[V]):
 
     def keys(self) -> Iterable[Key]:
         return self._by_session.keys()
+
+    def items(self) -> Iterator[tuple[Key, V]]:
+        """Every object with its session. Only to be read at once."""
+        for key, views in self._by_session.items():
+            for view in views.values():
+                yield key, view
 
 
 class Cache:

@@ -132,6 +132,16 @@ class Cluster:
             )
         )
 
+    async def delete_claim(self, namespace: str, name: str, uid: str) -> None:
+        """Deletes this very claim; one that is gone is a success."""
+        options = client.V1DeleteOptions(preconditions=client.V1Preconditions(uid=uid))
+        try:
+            await _call(
+                self._core.delete_namespaced_persistent_volume_claim(name, namespace, body=options)
+            )
+        except NotFoundError:
+            return
+
     async def delete_job(self, namespace: str, name: str, uid: str) -> None:
         """Deletes this very Job and its pods, with their grace; one that is gone is a success."""
         options = client.V1DeleteOptions(

@@ -19,6 +19,7 @@ from agentsession_operator.ground import Ground
 from agentsession_operator.hints import follow_hints
 from agentsession_operator.metrics import Metrics
 from agentsession_operator.opening import Opening
+from agentsession_operator.orphans import Orphans
 from agentsession_operator.queue_board import QueueBoard
 from agentsession_operator.sweep import Sweep
 from agentsession_operator.workqueue import WorkQueue
@@ -38,6 +39,7 @@ class Service:
         cache: Cache,
         queue: WorkQueue,
         sweep: Sweep,
+        orphans: Orphans,
         comparison: Comparison,
         opening: Opening,
         epoch: Epoch,
@@ -51,6 +53,7 @@ class Service:
         self._cache = cache
         self._queue = queue
         self._sweep = sweep
+        self._orphans = orphans
         self._comparison = comparison
         self._opening = opening
         self._epoch = epoch
@@ -86,6 +89,9 @@ class Service:
                 self._sweep.every(settings.sweep_seconds, self._sweep.backlog, failed)
             )
             group.create_task(self._sweep.every(settings.sweep_seconds, self._epoch.check, failed))
+            group.create_task(
+                self._sweep.every(settings.sweep_seconds, self._orphans.sweep, failed)
+            )
             group.create_task(
                 self._sweep.every(settings.anti_entropy_seconds, self._sweep.anti_entropy, failed)
             )

@@ -203,6 +203,8 @@ class ApiServer:
 
 
 _PLURALS = {
+    "Job": "jobs",
+    "PersistentVolumeClaim": "persistentvolumeclaims",
     "ServiceAccount": "serviceaccounts",
     "CustomResourceDefinition": "customresourcedefinitions",
     "Namespace": "namespaces",
