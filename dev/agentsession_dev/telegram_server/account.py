@@ -61,14 +61,15 @@ class Chat:
 class Account:
     """The state behind the methods."""
 
-    def __init__(self, bot: JsonObject) -> None:
+    def __init__(self, bot: JsonObject, first_message_id: int = 1) -> None:
         self.bot = bot
         self.users: dict[int, JsonObject] = {}
         self.chats: dict[int, Chat] = {}
         self.files: dict[str, File] = {}
         self.commands: dict[str, list[JsonObject]] = {}
         # Private chats and small groups share one sequence; a supergroup has its own.
-        self._shared_ids = itertools.count(1)
+        self._first_id = first_message_id
+        self._shared_ids = itertools.count(first_message_id)
         self._own_ids: dict[int, itertools.count[int]] = {}
 
     def add_user(self, user: JsonObject) -> JsonObject:
@@ -110,7 +111,7 @@ class Account:
     def new_message_id(self, chat: Chat) -> int:
         """Return the next id of the chat's sequence."""
         if chat.type == "supergroup":
-            return next(self._own_ids.setdefault(chat.id, itertools.count(1)))
+            return next(self._own_ids.setdefault(chat.id, itertools.count(self._first_id)))
         return next(self._shared_ids)
 
     def file(self, file_id: str) -> File:

@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse
 
 from agentsession_dev.connections import Connections
 from agentsession_dev.telegram_server.bot_api import BotApi
+from agentsession_dev.telegram_server.browsers import OwnPageAlone
 from agentsession_dev.telegram_server.chat import chat_router
 from agentsession_dev.telegram_server.control import control_router
 from agentsession_dev.telegram_server.errors import ApiError
@@ -19,6 +20,8 @@ def create_app(settings: Settings, effects: Effects, connections: Connections) -
     service = TelegramService(settings, effects)
     bot_api = BotApi(service, connections)
     app = FastAPI(title="Telegram stand-in", openapi_url=None, redirect_slashes=False)
+
+    app.add_middleware(OwnPageAlone)
 
     @app.exception_handler(ApiError)
     async def refused(request: Request, error: ApiError) -> JSONResponse:

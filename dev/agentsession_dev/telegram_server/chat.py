@@ -17,6 +17,14 @@ JsonObject = dict[str, Any]
 
 KEEP_ALIVE_SECONDS = 15.0
 _PAGE = resources.files("agentsession_dev.telegram_server").joinpath("page")
+# Nothing but the page's own: no script, picture or connection of anybody else, in no frame.
+_HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "connect-src 'self'; img-src data:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-cache",
+}
 _ASSETS = {"chat.js": "text/javascript", "chat.css": "text/css"}
 _SHOWN = frozenset({"message", "edit", "delete", "draft", "action", "reaction", "callback_answer"})
 
@@ -27,13 +35,19 @@ def chat_router(service: TelegramService) -> APIRouter:
 
     @router.get("/")
     async def page() -> Response:
-        return Response(_PAGE.joinpath("index.html").read_bytes(), media_type="text/html")
+        content = _PAGE.joinpath("index.html").read_bytes()
+        return Response(content, media_type="text/html", headers=_HEADERS)
 
     @router.get("/assets/{name}")
     async def asset(name: str) -> Response:
         if name not in _ASSETS:
             return Response(status_code=404)
-        return Response(_PAGE.joinpath(name).read_bytes(), media_type=_ASSETS[name])
+        content = _PAGE.joinpath(name).read_bytes()
+        return Response(content, media_type=_ASSETS[name], headers=_HEADERS)
+
+    @router.get("/people")
+    async def people() -> list[JsonObject]:
+        return list(service.account.users.values())
 
     @router.get("/chats/{chat_id}/bot")
     async def bot(chat_id: int) -> JsonObject:

@@ -41,15 +41,15 @@ Wanted = Callable[[Entry], bool]
 class Journal:
     """The newest entries, with waiting instead of polling. It belongs to one event loop."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], first_sequence: int = 1) -> None:
         self._now = now
         self._entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
-        self._last = 0
+        self._last = first_sequence - 1
         self._changed = asyncio.Event()
 
     @property
     def last_sequence(self) -> int:
-        """The number of the newest entry, 0 before the first."""
+        """The number of the newest entry, one less than the first one's before that."""
         return self._last
 
     def add(self, kind: Kind, chat_id: int | None, data: dict[str, Any]) -> Entry:

@@ -34,11 +34,17 @@ class Answer:
 
 @dataclass(frozen=True)
 class Settings:
-    """`token`: the one that calls must have. `first_update_id`: where update ids begin."""
+    """`token`: the one that calls must have. `first_*`: where ids begin, those of a chat's messages too.
+
+    `people`: ids and names of those who are there from the start.
+    """
 
     token: str
     flood_limits: bool = True
     first_update_id: int = 731_000_000
+    first_message_id: int = 1
+    first_sequence: int = 1
+    people: tuple[tuple[int, str], ...] = ()
     bot: JsonObject = field(
         default_factory=lambda: {
             "id": 4200,
@@ -59,14 +65,16 @@ class TelegramService:
 
     def __init__(self, settings: Settings, effects: Effects) -> None:
         self.settings = settings
-        self.account = Account(settings.bot)
-        self.journal = Journal(effects.now)
+        self.account = Account(settings.bot, settings.first_message_id)
+        self.journal = Journal(effects.now, settings.first_sequence)
         self.updates = UpdateQueue(settings.first_update_id)
         self.webhook = Webhook(self.updates, self.journal)
         self.faults = FaultBook(effects.now)
         self.limits = FloodLimits(effects.now, enabled=settings.flood_limits)
         self.sender = Sender(self.account, self.journal, effects)
         self.people = People(self.account, self.sender, self.updates, self.journal, effects)
+        for user_id, name in settings.people:
+            self.people.join(user_id, name)
         self.methods = Methods(self.account, self.sender, self.people, self.updates, self.webhook)
 
     async def call(self, token: str, name: str, values: JsonObject, uploads: Uploads) -> Answer:

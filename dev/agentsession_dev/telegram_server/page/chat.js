@@ -2,7 +2,9 @@
 
 // Everything that comes from the bot is set as text, never as HTML.
 const element = (id) => document.getElementById(id);
-const person = JSON.parse(localStorage.getItem("person") || "null");
+// The address says who one is: two windows are two people.
+const me = Number(new URLSearchParams(location.search).get("as"));
+let person = null;
 const shown = new Map();
 let typingEnds = 0;
 
@@ -52,6 +54,10 @@ function formatted(text, entities) {
     if (!TAGS[entity.type]) continue;
     addUntil(entity.offset);
     const node = document.createElement(TAGS[entity.type]);
+    if (entity.type === "spoiler") {
+      node.className = "spoiler";
+      node.tabIndex = 0;
+    }
     if (entity.type === "text_link" && /^(https?|tg|mailto):/.test(entity.url)) {
       node.href = entity.url;
       node.rel = "noreferrer";
@@ -88,6 +94,25 @@ function buttons(message) {
   return box;
 }
 
+function footer(message, own) {
+  const meta = document.createElement("div");
+  meta.className = "meta";
+  if (own && message.text) {
+    const edit = document.createElement("button");
+    edit.type = "button";
+    edit.textContent = "Edit";
+    edit.className = "edit";
+    edit.onclick = () => editMessage(message);
+    meta.append(edit);
+  }
+  const time = document.createElement("time");
+  const at = new Date(message.date * 1000);
+  time.dateTime = at.toISOString();
+  time.textContent = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  meta.append(message.edit_date ? "edited" : "", time);
+  return meta;
+}
+
 function render(message) {
   const list = element("messages");
   const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 60;
@@ -112,18 +137,7 @@ function render(message) {
   const link = fileLink(message);
   if (link) item.append(link);
   if (!own) item.append(buttons(message));
-  const meta = document.createElement("span");
-  meta.className = "meta";
-  meta.textContent = new Date(message.date * 1000).toLocaleTimeString() + (message.edit_date ? " edited" : "");
-  item.append(meta);
-  if (own && message.text) {
-    const edit = document.createElement("button");
-    edit.type = "button";
-    edit.textContent = "edit";
-    edit.className = "edit";
-    edit.onclick = () => editMessage(message);
-    item.append(" ", edit);
-  }
+  item.append(footer(message, own));
   if (atEnd) list.scrollTop = list.scrollHeight;
 }
 
@@ -141,11 +155,14 @@ function showDraft(draft) {
   element("stop").hidden = !draft.can_stop;
 }
 
-function showTyping(action) {
-  typingEnds = Date.now() + 5000;
-  element("typing").textContent = action === "typing" ? "typing…" : action.replace("_", " ") + "…";
+// What is read again after a reload may be long over.
+function showTyping(action, at) {
+  typingEnds = at * 1000 + 5000;
+  if (Date.now() >= typingEnds) return;
+  element("typing").textContent = `${element("bot").textContent} is ${action.replace("_", " ")}`;
   element("typing").hidden = false;
-  setTimeout(() => { if (Date.now() >= typingEnds) element("typing").hidden = true; }, 5100);
+  setTimeout(() => { if (Date.now() >= typingEnds) element("typing").hidden = true; },
+    typingEnds - Date.now() + 100);
 }
 
 function showReaction({ message_id, emoji }) {
@@ -155,11 +172,12 @@ function showReaction({ message_id, emoji }) {
   if (!emoji.length) return;
   const node = document.createElement("span");
   node.className = "reaction";
-  node.textContent = " " + emoji.join("");
-  item.append(node);
+  node.textContent = emoji.join("");
+  node.setAttribute("aria-label", `the bot's reaction: ${emoji.join("")}`);
+  item.querySelector(".meta").prepend(node);
 }
 
-function happened({ kind, data }) {
+function happened({ kind, at, data }) {
   if (kind === "message" || kind === "edit") {
     render(data);
     if (data.from.is_bot && kind === "message") { showDraft(null); element("typing").hidden = true; }
@@ -167,15 +185,26 @@ function happened({ kind, data }) {
     shown.get(data.message_id)?.remove();
     shown.delete(data.message_id);
   } else if (kind === "draft") showDraft(data);
-  else if (kind === "action") showTyping(data.action);
+  else if (kind === "action") showTyping(data.action, at);
   else if (kind === "reaction") showReaction(data);
-  else if (kind === "callback_answer" && data.text) window.setTimeout(() => window.alert(data.text), 0);
+  else if (kind === "callback_answer") showNotice(data.text);
+}
+
+function showNotice(text) {
+  element("notice").textContent = text || "";
+  element("notice").hidden = !text;
 }
 
 async function send(text) {
-  if (!text.trim()) return;
-  const sent = await attempt(() => call("POST", "/_control/messages", { user_id: person.id, text }));
-  if (sent) element("text").value = "";
+  if (!text.trim()) return false;
+  showNotice("");
+  return Boolean(await attempt(() => call("POST", "/_control/messages", { user_id: person.id, text })));
+}
+
+async function sendWritten() {
+  const box = element("text");
+  if (await send(box.value)) box.value = "";
+  box.focus();
 }
 
 async function sendFile(file) {
@@ -186,39 +215,74 @@ async function sendFile(file) {
   if (await attempt(() => call("POST", "/_control/files", form))) element("text").value = "";
 }
 
-async function open() {
-  await call("POST", "/_control/people", { id: person.id, first_name: person.name });
-  const { bot, commands } = await call("GET", `/chats/${person.id}/bot`);
-  element("bot").textContent = bot.first_name;
-  for (const { command, description } of commands) {
+function showMenu(commands) {
+  element("menu").replaceChildren(...commands.map(({ command, description }) => {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = `/${command}`;
     button.title = description;
     button.onclick = () => send(`/${command}`);
-    element("menu").append(button);
-  }
-  element("chat").hidden = false;
-  const events = new EventSource(`/chats/${person.id}/events`);
-  events.onopen = () => { element("state").textContent = `connected as ${person.name}`; };
+    return button;
+  }));
+}
+
+async function showBot() {
+  const people = await call("GET", "/people");
+  // The server has begun anew and knows nothing of this person any more.
+  if (!people.some(({ id }) => id === me)) location.assign("/");
+  const { bot, commands } = await call("GET", `/chats/${me}/bot`);
+  element("bot").textContent = bot.first_name;
+  showMenu(commands);
+}
+
+async function open() {
+  const events = new EventSource(`/chats/${me}/events`);
+  events.onopen = () => {
+    element("state").textContent = `connected as ${person.first_name}`;
+    // A bot that has started since has said what it can do.
+    attempt(showBot);
+  };
   events.onerror = () => { element("state").textContent = "connection lost, trying again…"; };
   events.onmessage = (event) => happened(JSON.parse(event.data));
+  document.title = `${person.first_name}: chat with your agent`;
+  element("leave").hidden = false;
+  element("chat").hidden = false;
   element("text").focus();
 }
 
-element("join").onsubmit = (event) => {
+function choose(people) {
+  element("people").replaceChildren(...people.map(({ id, first_name }) => {
+    const link = document.createElement("a");
+    link.href = `/?as=${id}`;
+    link.textContent = first_name;
+    const item = document.createElement("li");
+    item.append(link);
+    return item;
+  }));
+  element("join").hidden = false;
+}
+
+async function start() {
+  const people = await call("GET", "/people");
+  person = people.find(({ id }) => id === me) || null;
+  if (person) await open();
+  else choose(people);
+}
+
+element("stranger").onsubmit = async (event) => {
   event.preventDefault();
   const id = 100000 + crypto.getRandomValues(new Uint32Array(1))[0];
-  localStorage.setItem("person", JSON.stringify({ id, name: element("name").value }));
-  location.reload();
+  const joined = { id, first_name: element("name").value };
+  if (await attempt(() => call("POST", "/_control/people", joined))) location.assign(`/?as=${id}`);
 };
-element("write").onsubmit = (event) => { event.preventDefault(); send(element("text").value); };
+element("write").onsubmit = (event) => { event.preventDefault(); sendWritten(); };
 element("text").onkeydown = (event) => {
-  if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); send(element("text").value); }
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  sendWritten();
 };
 element("attach").onclick = () => element("file").click();
 element("file").onchange = (event) => { if (event.target.files[0]) sendFile(event.target.files[0]); };
 element("stop").onclick = () => attempt(() => call("POST", `/_control/people/${person.id}/stop`));
 
-if (person) attempt(open);
-else { element("join").hidden = false; element("name").focus(); }
+attempt(start);
