@@ -1,6 +1,7 @@
-# The image of every service process: one wheel, the chart chooses the command.
+# The image of every service process: one wheel, the chart chooses the command. Target `development` has
+# the stand-ins for model and Telegram besides, which have no place in the other one.
 #
-#   docker build -f images/service.Dockerfile -t REGISTRY/agentsession-service:TAG .
+#   docker build -f images/service.Dockerfile --target service -t REGISTRY/agentsession-service:TAG .
 #
 # Where HTTPS goes through a proxy with a certificate of its own, hand the build its CA bundle, which
 # never becomes part of the image:  --secret id=ca-bundle,src=/etc/ssl/certs/ca-certificates.crt
@@ -36,22 +37,44 @@ RUN --mount=type=secret,id=ca-bundle \
 FROM dependencies AS application
 WORKDIR /build/source
 COPY . .
+# An entry point without its package would be there to fail.
+RUN rm -r dev \
+ && /build/tools/bin/hatchling build --target wheel --directory /build/wheel \
+ && /build/tools/bin/pip --python /opt/agentsession/bin/python install \
+        --no-cache-dir --no-compile --no-index --no-deps --root /build/root /build/wheel/*.whl \
+ && rm /build/root/opt/agentsession/bin/agentsession-model-server \
+       /build/root/opt/agentsession/bin/agentsession-telegram-server \
+ && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash \
+        -s /build/root /build/root/opt/agentsession/lib
+
+FROM dependencies AS equipment
+WORKDIR /build/source
+COPY . .
 RUN /build/tools/bin/hatchling build --target wheel --directory /build/wheel \
  && /build/tools/bin/pip --python /opt/agentsession/bin/python install \
         --no-cache-dir --no-compile --no-index --no-deps --root /build/root /build/wheel/*.whl \
  && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash \
         -s /build/root /build/root/opt/agentsession/lib
 
-FROM python
-LABEL org.opencontainers.image.title="agentsession-service" \
-      org.opencontainers.image.licenses="Apache-2.0"
+FROM python AS runtime
 # kopf asks for the user's name and fails where the uid has none.
 RUN useradd --uid 1000 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin agentsession
 COPY --from=dependencies /opt/agentsession /opt/agentsession
-COPY --from=application /build/root/opt/agentsession /opt/agentsession
 ENV PATH=/opt/agentsession/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
-USER 1000:1000
 WORKDIR /tmp
+
+FROM runtime AS development
+LABEL org.opencontainers.image.title="agentsession-development" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=equipment /build/root/opt/agentsession /opt/agentsession
+USER 1000:1000
+CMD ["agentsession-telegram-server"]
+
+FROM runtime AS service
+LABEL org.opencontainers.image.title="agentsession-service" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=application /build/root/opt/agentsession /opt/agentsession
+USER 1000:1000
 CMD ["agentsession-operator"]

@@ -26,6 +26,7 @@ from agentsession_testing.network import (
     from_run,
     listening,
     require_local_host,
+    result,
 )
 from localcluster.network import host_addresses, public_addresses
 from localcluster.settings import Network, Ports
@@ -169,12 +170,13 @@ def forbidden(
 ) -> list[str]:
     """What no agent may reach; proven to listen."""
     names = product.names
-    redis, operator, gateway, model = (
-        part_address(product, part) for part in ("redis", "operator", "gateway", "model-server")
+    redis, operator, gateway, model, bridge, telegram = (
+        part_address(product, part)
+        for part in ("redis", "operator", "gateway", "model-server", "bridge", "telegram-server")
     )
     of_pods = [
         *(f"{redis}:6379", f"{operator}:8080", f"{operator}:9090"),
-        *(f"{gateway}:9090", f"{model}:8080"),
+        *(f"{gateway}:9090", f"{model}:8080", f"{bridge}:8080", f"{telegram}:8081"),
     ]
     # The node's own connections are no NetworkPolicy's business.
     seen = from_here(of_pods)
@@ -188,6 +190,7 @@ def forbidden(
     assert reached(seen) == set(of_host), seen
     services = [f"{names.release}-redis.{names.namespace}.svc:6379"]
     services += [f"{names.release}-model-server.{names.namespace}.svc:8080"]
+    services += [f"{names.release}-telegram-server.{names.namespace}.svc:8081"]
     return [*of_pods, *of_host, *services]
 
 
@@ -238,12 +241,50 @@ def test_nothing_reaches_a_run_or_the_parts_from_another_namespace(
         for part, port in (
             *(("redis", 6379), ("operator", 8080), ("operator", 9090)),
             *(("gateway", 8080), ("gateway", 9090), ("model-server", 8080)),
+            *(("bridge", 8080), ("telegram-server", 8081)),
         )
     ]
     targets = [*neighbours.values(), *parts]
     assert reached(from_here(targets)) == set(targets)
     seen = pods.run("visitor", outside, ["python3", "-c", CONNECT, *targets], {})
     assert refused(seen) == set(targets), seen
+
+
+def test_the_bridge_reaches_what_it_works_with_and_nothing_else(
+    product: Product, pods: Pods, private: Listener, world: Listener
+) -> None:
+    names = product.names
+    free = [
+        f"{names.release}-redis.{names.namespace}.svc:6379",
+        "kubernetes.default.svc:443",
+        f"{names.release}-telegram-server.{names.namespace}.svc:8081",
+    ]
+    shut = [
+        *(f"{part_address(product, part)}:8080" for part in ("operator", "model-server")),
+        *(f"{part_address(product, 'gateway')}:9090", f"{NODE}:{PORTS.kubelet}"),
+        *(private.target, world.target),
+    ]
+    listening_from_here = [target for target in shut if target != private.target]
+    assert reached(from_here(listening_from_here)) == set(listening_from_here)
+    told = product.kubectl(
+        *("exec", f"deployment/{names.release}-bridge", "--", "python3", "-c", CONNECT),
+        *(*free, *shut),
+        namespace=names.namespace,
+    )
+    seen = result(told)
+    assert reached(seen) == set(free), seen
+    assert refused(seen) == set(shut), seen
+
+
+@pytest.mark.parametrize("part", ["operator", "gateway", "bridge"])
+def test_nothing_of_the_stand_ins_is_in_a_service_s_image(product: Product, part: str) -> None:
+    look = "import importlib.util; print(importlib.util.find_spec('agentsession_dev'))"
+    names = product.names
+    told = product.kubectl(
+        *("exec", f"deployment/{names.release}-{part}", "--", "python3", "-c", look),
+        namespace=names.namespace,
+    )
+    assert told.strip() == "None"
 
 
 @pytest.mark.parametrize("network", ["None", "Internet"])

@@ -267,6 +267,26 @@ readinessProbe:
 {{- uniq $denied | toYaml -}}
 {{- end -}}
 
+{{/* All that is public, as peers of a NetworkPolicy. */}}
+{{- define "agentsession.world" -}}
+- ipBlock:
+    cidr: 0.0.0.0/0
+    except:
+      {{- include "agentsession.notPublic.ipv4" . | nindent 6 }}
+- ipBlock:
+    # All of IPv6 that is public; what is outside of it needs no exception.
+    cidr: 2000::/3
+    except:
+      {{- include "agentsession.notPublic.ipv6" . | nindent 6 }}
+{{- end -}}
+
+{{/* The port of a URL. Call: (list url "port without one"); http without one is 80. */}}
+{{- define "agentsession.portOf" -}}
+{{- $url := urlParse (index . 0) -}}
+{{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
+{{- $port | default (ternary 80 (index . 1) (eq $url.scheme "http")) -}}
+{{- end -}}
+
 {{/* The ingress rule for metrics; empty if nobody may scrape. */}}
 {{- define "agentsession.metricsIngress" -}}
 {{- with .Values.networkPolicy.metricsFrom -}}

@@ -34,7 +34,8 @@ class Recipe:
 
 
 RECIPES = (
-    Recipe("service", "images/service.Dockerfile"),
+    Recipe("service", "images/service.Dockerfile", target="service"),
+    Recipe("development", "images/service.Dockerfile", target="development"),
     Recipe("agent", "images/agent.Dockerfile", target="claude-code"),
     Recipe("redis", "images/redis.Dockerfile"),
 )

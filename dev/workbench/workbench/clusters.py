@@ -101,18 +101,24 @@ class LocalCluster(Cluster):
         return self._settings.clone / ".cluster" / "bin"
 
     def chart_values(self) -> dict[str, Any]:
-        network = load_cluster_settings(os.environ, self._settings.clone).network
-        return local_chart_values(network, public_addresses(host_addresses()))
+        cluster_settings = load_cluster_settings(os.environ, self._settings.clone)
+        network = cluster_settings.network
+        api_port = cluster_settings.ports.api_server
+        return local_chart_values(network, api_port, public_addresses(host_addresses()))
 
 
-def local_chart_values(network: Network, host: Sequence[IPv4Address]) -> dict[str, Any]:
+def local_chart_values(
+    network: Network, api_port: int, host: Sequence[IPv4Address]
+) -> dict[str, Any]:
     """Values for the local cluster, whose DNS and API server are processes of the host.
 
     The API server listens on the host's every address: a public one would be part of the world.
     """
+    node = [{"ipBlock": {"cidr": f"{network.node_address}/32"}}]
     return {
         "networkPolicy": {
-            "dns": [{"ipBlock": {"cidr": f"{network.node_address}/32"}}],
+            "dns": node,
+            "apiServer": {"to": node, "ports": [api_port]},
             "extraDenied": [f"{address}/32" for address in host],
         }
     }

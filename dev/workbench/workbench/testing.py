@@ -29,6 +29,8 @@ from workbench.suites import run_suites
 # The model that Claude Code asks for by itself; any price will do.
 MODEL = "claude-opus-5-5"
 COPY_SECONDS = 86_400
+# The people of tests/e2e/test_telegram.py.
+ADA, BOB = 71, 72
 OPERATOR_VALUES = {
     "backoffBaseSeconds": 1,
     "backoffLimitSeconds": 5,
@@ -41,8 +43,8 @@ def run_tests(
     settings: Settings, cluster: Cluster, arguments: Sequence[str], reporter: Reporter
 ) -> None:
     """Installs a release for the tests, runs them, and removes it if they passed."""
-    # Tests never speak to a real model, whatever key is in the environment.
-    settings = replace(settings, model_key="")
+    # Tests never speak to a real model or to Telegram, whatever is in the environment.
+    settings = replace(settings, model_key="", telegram_token="")
     names = settings.test_names()
     with reporter.step(f"install test release {names.release}"):
         install_release(settings, cluster, names, reporter, _test_values())
@@ -147,4 +149,6 @@ def _test_values() -> dict[str, object]:
         "operator": {"settings": OPERATOR_VALUES},
         "rollout": {"maxAtOnce": 1},
         "gateway": {"models": {"prices": {MODEL: price}}},
+        "telegramServer": {"enabled": True},
+        "bridge": {"allowedUsers": [ADA, BOB]},
     }

@@ -59,7 +59,7 @@ def test_it_may_find_make_and_wake_sessions_and_nothing_else(helm: Helm) -> None
         {
             "apiGroups": ["agentsession.dev"],
             "resources": ["agentsessions"],
-            "verbs": ["get", "list", "watch", "create", "patch"],
+            "verbs": ["list", "watch", "create", "patch"],
         }
     ]
 
@@ -128,6 +128,76 @@ def test_wrong_values_are_refused(helm: Helm, values: Object, field: str) -> Non
     refused = helm.template(IMAGES, KEY, values)
     assert refused.returncode != 0
     assert field in refused.stderr
+
+
+def egress(helm: Helm, *values: Object) -> list[Object]:
+    """What the bridge reaches besides the cluster's DNS."""
+    (policy,) = named(helm.objects(*values), "NetworkPolicy", "bridge")
+    assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    rules: list[Object]
+    dns, *rules = policy["spec"]["egress"]
+    assert [port["port"] for port in dns["ports"]] == [53, 53]
+    assert all(rule["ports"] for rule in rules), "no rule without a port"
+    return rules
+
+
+def components(rule: Object) -> list[str]:
+    return [
+        peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for peer in rule["to"]
+    ]
+
+
+def ports(rule: Object) -> list[int]:
+    return [port["port"] for port in rule["ports"]]
+
+
+def test_the_bridge_reaches_redis_the_api_server_and_telegram(helm: Helm) -> None:
+    node = [{"ipBlock": {"cidr": "192.0.2.10/32"}}]
+    api_server: Object = {"networkPolicy": {"apiServer": {"to": node, "ports": [16443]}}}
+    redis, api, telegram = egress(helm, KEY, BOT, api_server)
+    assert (components(redis), ports(redis)) == (["redis"], [6379])
+    assert (api["to"], ports(api)) == (node, [16443])
+    assert ports(telegram) == [443]
+    public, _ = telegram["to"]
+    assert public["ipBlock"]["cidr"] == "0.0.0.0/0"
+    assert {"10.0.0.0/8", "169.254.0.0/16"} <= set(public["ipBlock"]["except"])
+
+
+def test_with_the_stand_in_the_bridge_does_not_reach_the_world(helm: Helm) -> None:
+    _, api, telegram = egress(helm, STAND_IN)
+    assert (components(telegram), ports(telegram)) == (["telegram-server"], [8081])
+    # Nobody has said where the API server is: then it is anywhere.
+    assert "to" not in api
+    assert ports(api) == [443, 6443]
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [("http://bots.example.com", 80), ("https://[2001:db8::1]", 443), ("http://bots:8081", 8081)],
+)
+def test_parts_of_one_s_own_are_reached_on_their_port(helm: Helm, url: str, port: int) -> None:
+    own: Object = {"bridge": {"telegram": {"apiURL": url}}}
+    redis_url: Object = {"redis": {"enabled": False, "url": "rediss://redis.example.com/0"}}
+    redis, _, telegram = egress(helm, KEY, BOT, own, redis_url)
+    assert (list(redis), ports(redis)) == (["ports"], [6379])
+    assert (list(telegram), ports(telegram)) == (["ports"], [port])
+
+
+def test_stand_ins_have_an_image_of_their_own(helm: Helm) -> None:
+    objects = helm.objects(STAND_IN)
+    images = {
+        item["metadata"]["name"].removeprefix("agentsession-"): container["image"]
+        for item in objects
+        if item["kind"] == "Deployment"
+        for container in item["spec"]["template"]["spec"]["containers"]
+    }
+    development = "registry.example.com/me/agentsession-development:src-3"
+    equipped = {name for name, image in images.items() if image == development}
+    assert equipped == {"model-server", "telegram-server"}
+    unset: Object = {"images": {"development": {"repository": ""}}}
+    assert helm.template(IMAGES, KEY, BOT, unset).returncode == 0
+    refused = helm.template(IMAGES, STAND_IN, unset)
+    assert "images.development.repository is not set" in refused.stderr
 
 
 def test_the_bridge_reaches_redis_and_the_gateway_alone_reaches_the_bridge(helm: Helm) -> None:

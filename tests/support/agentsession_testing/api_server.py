@@ -208,6 +208,9 @@ _PLURALS = {
     "ServiceAccount": "serviceaccounts",
     "CustomResourceDefinition": "customresourcedefinitions",
     "Namespace": "namespaces",
+    "ServiceAccount": "serviceaccounts",
+    "Role": "roles",
+    "RoleBinding": "rolebindings",
     "AgentSession": "agentsessions",
     "AgentSessionTemplate": "agentsessiontemplates",
 }

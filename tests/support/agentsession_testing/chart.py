@@ -22,6 +22,10 @@ IMAGES: Object = {
     "images": {
         "service": {"repository": "registry.example.com/me/agentsession-service", "tag": "src-1"},
         "agent": {"repository": "registry.example.com/me/agentsession-agent", "tag": "src-2"},
+        "development": {
+            "repository": "registry.example.com/me/agentsession-development",
+            "tag": "src-3",
+        },
     }
 }
 KEY: Object = {"gateway": {"models": {"anthropic": {"apiKey": "sk-test-0123"}}}}

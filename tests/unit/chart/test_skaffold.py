@@ -23,6 +23,7 @@ def test_dockerfiles_and_their_targets_exist(skaffold: dict[str, Any]) -> None:
     artifacts = skaffold["build"]["artifacts"]
     assert {artifact["image"] for artifact in artifacts} == {
         "agentsession-service",
+        "agentsession-development",
         "agentsession-agent",
     }
     for artifact in artifacts:

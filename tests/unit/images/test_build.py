@@ -98,7 +98,7 @@ def test_an_unknown_image_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ClusterError) as caught:
         selected_recipes(["servce"])
     assert caught.value.cause == "there is no image servce"
-    assert "service, agent, redis" in caught.value.next_step
+    assert "service, development, agent, redis" in caught.value.next_step
 
 
 def test_references_of_other_images_stay(tmp_path: Path) -> None:

@@ -1,0 +1,220 @@
+"""People in a chat, in pods: stand-in, bridge, Redis, operator, run, gateway, and all the way back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from agentsession_testing.cluster import ModelServer, Product
+from agentsession_testing.node_processes import kill, require_local_node
+from agentsession_testing.serving import until
+from agentsession_testing.telegram import Telegram
+
+# The people whom `make test` lets in; Eve is nobody's guest.
+ADA, BOB, EVE = 71, 72, 73
+SECONDS = 90.0
+HANG = "run: tail -f /dev/null"
+
+
+@dataclass
+class Chatter:
+    """One person at the bot's chat."""
+
+    product: Product
+    world: Telegram
+    user: int
+    since: int
+
+    @property
+    def session(self) -> str:
+        return f"telegram-{self.user}"
+
+    async def write(self, text: str) -> int:
+        """Write, and return the message's id."""
+        sent: int = (await self.world.write(self.user, text))["message_id"]
+        return sent
+
+    async def answers(self) -> list[str]:
+        """All that the bot has said since the test began."""
+        return [
+            str(message.get("text", ""))
+            for message in await self.world.messages(self.user)
+            if message["from"]["is_bot"] and message["message_id"] > self.since
+        ]
+
+    async def hears(self, words: str, times: int = 1) -> str:
+        """Wait until the bot has said something with these words so many times; return the newest."""
+        found: list[str] = []
+
+        async def said() -> bool:
+            found[:] = [text for text in await self.answers() if words in text]
+            return len(found) >= times
+
+        try:
+            await until(said, f"the bot says {words!r} to {self.user}", SECONDS)
+        except AssertionError as error:
+            seen = self.product.describe(self.session, self.product.get(self.session))
+            raise AssertionError(f"{error}; it said {await self.answers()}\n{seen}") from None
+        return found[-1]
+
+
+async def joined(product: Product, world: Telegram, user: int, name: str) -> Chatter:
+    """A person who has opened the bot's chat."""
+    await world.join(user, name)
+    newest = max((message["message_id"] for message in await world.messages(user)), default=0)
+    return Chatter(product, world, user, newest)
+
+
+@pytest.fixture
+async def world(product: Product) -> AsyncIterator[Telegram]:
+    with product.port_forward(f"svc/{product.names.release}-telegram-server", 8081) as url:
+        async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
+            yield Telegram(url, http)
+
+
+@pytest.fixture
+async def chatters(product: Product, world: Telegram) -> tuple[Chatter, Chatter]:
+    """Ada and Bob, without any session from before."""
+    names = [f"telegram-{user}" for user in (ADA, BOB)]
+    product.kubectl("delete", "agentsession", *names, "--ignore-not-found", "--timeout=60s")
+    return await joined(product, world, ADA, "Ada"), await joined(product, world, BOB, "Bob")
+
+
+@pytest.fixture
+def ada(chatters: tuple[Chatter, Chatter]) -> Chatter:
+    return chatters[0]
+
+
+async def in_its_tool(model_server: ModelServer, text: str, before: int) -> None:
+    """Wait until the model has sent the agent into its tool once more."""
+    await until(
+        lambda: len(model_server.requests(text)) > before, f"the agent runs {text!r}", SECONDS
+    )
+
+
+async def test_a_conversation_with_a_stop_a_wake_and_a_new_beginning(
+    product: Product, ada: Chatter, model_server: ModelServer
+) -> None:
+    theirs = await ada.write("remember that the sky is blue")
+    seen = await ada.world.wait("reaction", chat_id=ADA)
+    assert seen["data"]["message_id"] == theirs
+    await ada.hears("I wrote it into notes.txt")
+    made = product.get(ada.session)
+    assert made["spec"]["user"] == {"id": str(ADA), "displayName": "Ada"}
+    assert made["spec"]["mailbox"] == str(ADA)
+    await ada.write("what should you remember?")
+    await ada.hears("the sky is blue")
+
+    before = len(model_server.requests(HANG))
+    await ada.write(HANG)
+    await in_its_tool(model_server, HANG, before)
+    began = time.monotonic()
+    await ada.write("/stop")
+    await ada.hears("Stopped.")
+    print(f"stopped after {time.monotonic() - began:.2f} s")
+    await ada.write("hello")
+    await ada.hears("This is message 4 of our conversation")
+    [pod] = product.pods(ada.session)
+
+    product.patch(ada.session, idlePolicy={"suspendAfterSeconds": 1})
+    product.wait_phase(ada.session, "Suspended")
+    began = time.monotonic()
+    await ada.write("what did I say first?")
+    await ada.hears("Your first message in this conversation was: remember that the sky is blue")
+    print(f"answered {time.monotonic() - began:.2f} s after it slept")
+    product.patch(ada.session, idlePolicy=None)
+    woken = product.get(ada.session)
+    assert woken["status"]["runs"] == 2
+    assert pod.metadata.name not in {
+        p.metadata.name for p in product.pods(ada.session) if p.status.phase == "Running"
+    }
+
+    await ada.write("/new")
+    await ada.hears("A new conversation begins")
+    await ada.write("what was my first message?")
+    await ada.hears("This is your first message in this conversation")
+    await ada.write("show me the notes")
+    await ada.hears("the sky is blue", times=3)
+
+
+async def test_two_people_never_see_anything_of_each_other_s(
+    product: Product, chatters: tuple[Chatter, Chatter], model_server: ModelServer
+) -> None:
+    secrets = {ADA: "ada-keeps-4711", BOB: "bob-keeps-0815"}
+    await asyncio.gather(*(c.write(f"remember {secrets[c.user]}") for c in chatters))
+    await asyncio.gather(*(c.hears("I wrote it into notes.txt") for c in chatters))
+    await asyncio.gather(*(c.write("run: cat notes.txt; ls -A /workspace") for c in chatters))
+    await asyncio.gather(*(c.hears("The command printed") for c in chatters))
+    for chatter in chatters:
+        [own, other] = sorted(secrets.values(), key=lambda s: s != secrets[chatter.user])
+        said = "\n".join(await chatter.answers())
+        assert own in said
+        assert other not in said
+        for request in model_server.requests(own):
+            assert other not in json.dumps(request)
+    volumes = {product.get(c.session)["status"]["volumeClaimName"] for c in chatters}
+    assert len(volumes) == 2
+
+
+async def test_a_stranger_is_let_in_by_nobody(world: Telegram, product: Product) -> None:
+    eve = await joined(product, world, EVE, "Eve")
+    await eve.write("hello")
+
+    async def turned_away() -> bool:
+        return bool(await eve.answers())
+
+    await until(turned_away, "the bot says something to Eve", SECONDS)
+    listed = product.kubectl("get", "agentsessions", "-o", "name")
+    assert f"telegram-{EVE}" not in listed
+
+
+@pytest.fixture
+def bridge_pod(product: Product) -> Callable[[], Any]:
+    """The bridge's pod that runs now."""
+
+    def find() -> Any:
+        names = product.names
+        selector = f"app.kubernetes.io/instance={names.release},app.kubernetes.io/component=bridge"
+        found = product.core.list_namespaced_pod(names.namespace, label_selector=selector).items
+        return next((pod for pod in found if pod.metadata.deletion_timestamp is None), None)
+
+    return find
+
+
+async def test_a_bridge_that_dies_and_is_rolled_out_answers_everything_once_and_in_order(
+    product: Product, chatters: tuple[Chatter, Chatter], bridge_pod: Callable[[], Any]
+) -> None:
+    require_local_node()
+    count, kills = 12, 0
+    deployment = f"deployment/{product.names.release}-bridge"
+    for number in range(count):
+        await asyncio.gather(*(c.write(f"m{number}.") for c in chatters))
+        await asyncio.sleep(0.2)
+        if number in (2, 6):
+            kills += kill(bridge_pod().metadata.uid, "agentsession-bridge")
+        if number == 9:
+            product.kubectl("rollout", "restart", deployment, namespace=product.names.namespace)
+    assert kills == 2
+    for chatter in chatters:
+        await chatter.hears(f"m{count - 1}.")
+        words = [
+            re.findall(r"\bm\d+\.", text)
+            for text in dict.fromkeys(await chatter.answers())
+            if "You said" in text
+        ]
+        flat = [word for found in words for word in found]
+        assert flat == [f"m{number}." for number in range(count)]
+        texts = await chatter.answers()
+        # What was on its way when it died is sent again: nobody can know whether it arrived.
+        assert len(texts) - len(set(texts)) <= kills + 1, texts
+    product.kubectl(
+        "rollout", "status", deployment, "--timeout=60s", namespace=product.names.namespace
+    )
