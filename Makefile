@@ -31,9 +31,10 @@ help: ## List the targets
 	@echo
 	@echo "  Variables: CLUSTER=$(CLUSTER) RELEASE=$(RELEASE) NAMESPACE=$(NAMESPACE) SESSIONS_NAMESPACE=$(SESSIONS_NAMESPACE)"
 	@echo "  ANTHROPIC_API_KEY in the environment: the demo talks to the real model."
+	@echo "  TELEGRAM_TOKEN (and TELEGRAM_USERS, ids of who is let in): the demo is your own bot in Telegram."
 
 .PHONY: demo
-demo: install ## Everything up, one AgentSession applied, the agent's answer printed
+demo: install ## Everything up, one AgentSession answered, and a page to talk to it
 	@$(WORKBENCH) demo
 
 .PHONY: test

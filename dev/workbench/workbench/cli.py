@@ -14,6 +14,7 @@ from workbench.console import reported
 from workbench.demo import run_demo
 from workbench.images import build_images
 from workbench.install import install_release, uninstall_release
+from workbench.page import close_page, forward_page
 from workbench.settings import Settings, load_settings
 from workbench.testing import run_tests
 
@@ -23,11 +24,11 @@ from workbench.testing import run_tests
 def main(context: click.Context) -> None:
     """What the Makefile's targets do."""
     clone = Path(__file__).resolve().parents[3]
-    (clone / ".build").mkdir(exist_ok=True)
     try:
         context.obj = load_settings(os.environ, clone)
     except ValueError as error:
-        raise click.ClickException(f"{error}; CLUSTER is local, kind or existing") from error
+        raise click.ClickException(str(error)) from error
+    context.obj.build_folder.mkdir(exist_ok=True)
 
 
 @main.command()
@@ -37,7 +38,11 @@ def cluster(settings: Settings, direction: str) -> None:
     """Bring the cluster up or take it down."""
     with reported() as reporter:
         opened = open_cluster(settings)
-        (opened.up if direction == "up" else opened.down)(reporter)
+        if direction == "up":
+            opened.up(reporter)
+        else:
+            close_page(settings.build_folder)
+            opened.down(reporter)
 
 
 @main.command()
@@ -67,16 +72,32 @@ def uninstall(settings: Settings) -> None:
         opened = open_cluster(settings)
         names = settings.demo_names(opened.owner)
         with reporter.step(f"remove release {names.release}"):
+            close_page(settings.build_folder)
             uninstall_release(opened, names)
 
 
 @main.command()
 @click.pass_obj
 def demo(settings: Settings) -> None:
-    """Apply a session and print its answer."""
+    """Apply a session, print its answer, and open a page to go on talking."""
     with reported() as reporter:
         opened = open_cluster(settings)
-        run_demo(opened, settings.demo_names(opened.owner), reporter, datetime.now().astimezone())
+        run_demo(
+            settings,
+            opened,
+            settings.demo_names(opened.owner),
+            reporter,
+            datetime.now().astimezone(),
+        )
+
+
+@main.command(hidden=True)
+@click.pass_obj
+def keep_page(settings: Settings) -> None:
+    """Keep the chat page open; `demo` starts this beside itself."""
+    with reported():
+        opened = open_cluster(settings)
+        forward_page(settings.build_folder, opened, settings.demo_names(opened.owner))
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

@@ -1,4 +1,4 @@
-"""One AgentSession applied, and the agent's answer read from its status."""
+"""One AgentSession applied, the agent's answer read from its status, and where to go on talking."""
 
 from __future__ import annotations
 
@@ -13,20 +13,25 @@ import yaml
 
 from workbench.clusters import Cluster
 from workbench.console import Reporter, WorkbenchError
-from workbench.settings import Names
+from workbench.install import PEOPLE
+from workbench.page import Page, close_page, open_page
+from workbench.settings import Names, Settings
 
 SESSION = "hello"
+YOU = PEOPLE[0][0]
 ANSWER_SECONDS = 120
 
 
-def run_demo(cluster: Cluster, names: Names, reporter: Reporter, now: datetime) -> None:
-    """Prints the session as `kubectl get` shows it and the answer. Raises WorkbenchError."""
+def run_demo(
+    settings: Settings, cluster: Cluster, names: Names, reporter: Reporter, now: datetime
+) -> None:
+    """Prints the session as `kubectl get` shows it, the answer, and a link. Raises WorkbenchError."""
     manifest = {
         "apiVersion": "agentsession.dev/v1alpha1",
         "kind": "AgentSession",
         "metadata": {"name": SESSION, "namespace": names.sessions_namespace},
         "spec": {
-            "user": {"id": "42"},
+            "user": {"id": str(YOU)},
             "prompt": f"Say hello, and tell me in one sentence who you are. (It is {now:%H:%M:%S}.)",
         },
     }
@@ -53,6 +58,35 @@ def run_demo(cluster: Cluster, names: Names, reporter: Reporter, now: datetime) 
             described,
         )
     reporter.note(_next_steps(cluster, names))
+    reporter.note("")
+    if settings.telegram_token:
+        close_page(settings.build_folder)
+        reporter.note(in_telegram(settings))
+    else:
+        with reporter.step("open the chat page"):
+            page = open_page(settings.build_folder, names)
+        reporter.note(in_the_page(page))
+
+
+def in_the_page(page: Page) -> str:
+    """Where a person goes on talking to the same agent, in a browser."""
+    return "\n".join(
+        [
+            "Talk to your agent in a browser, on a page that stands in for Telegram:",
+            f"  {page.url}?as={YOU}",
+            f"  From another machine, first: ssh -L {page.port}:127.0.0.1:{page.port} THIS-MACHINE",
+        ]
+    )
+
+
+def in_telegram(settings: Settings) -> str:
+    """What a person does in Telegram itself."""
+    if settings.telegram_users:
+        return "Talk to your agent: write to your bot in Telegram."
+    return (
+        "Write to your bot in Telegram: it says what your id is. Nobody is let in yet; then run\n"
+        "  TELEGRAM_USERS=YOUR-ID make demo     # with TELEGRAM_TOKEN as before"
+    )
 
 
 def _apply(cluster: Cluster, manifest: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,10 @@ from workbench.settings import Names, Settings
 
 SCHEMA_VERSION = "agentsession.dev/schema-version"
 MODEL_SECRET = "agentsession-model"  # noqa: S105 - a Secret's name
+TELEGRAM_SECRET = "agentsession-telegram"  # noqa: S105 - a Secret's name
+TELEGRAM_SECRET_KEY = "telegram-token"  # noqa: S105 - a key's name
+# Whom the page offers; the first is the user of the demo's session.
+PEOPLE = ((42, "You"), (43, "A friend"))
 MODEL_SECRET_KEY = "anthropic-api-key"  # noqa: S105 - a key's name
 
 
@@ -57,7 +61,9 @@ def install_release(
         _wait_while_terminating(cluster, namespace)
     _ensure_namespace(cluster, names.namespace)
     if settings.model_key:
-        _put_model_key(cluster, names, settings.model_key)
+        _put_secret(cluster, names, MODEL_SECRET, {MODEL_SECRET_KEY: settings.model_key})
+    if settings.telegram_token:
+        _put_secret(cluster, names, TELEGRAM_SECRET, {TELEGRAM_SECRET_KEY: settings.telegram_token})
     values = {**_values(settings, names), **cluster.chart_values()}
     values.update(extra or {})
     target = settings.clone / ".build" / f"values-{names.release}.yaml"
@@ -100,14 +106,17 @@ def _ensure_namespace(cluster: Cluster, name: str) -> None:
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
 
 
-def _put_model_key(cluster: Cluster, names: Names, key: str) -> None:
+def _put_secret(cluster: Cluster, names: Names, name: str, content: dict[str, str]) -> None:
     manifest = {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": MODEL_SECRET, "namespace": names.namespace},
-        "stringData": {MODEL_SECRET_KEY: key},
+        "metadata": {"name": name, "namespace": names.namespace},
+        "stringData": content,
     }
-    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+    # Server-side: a client-side apply would repeat the content in an annotation.
+    cluster.kubectl(
+        *("apply", "--server-side", "--force-conflicts", "-f", "-"), stdin=json.dumps(manifest)
+    )
 
 
 def _values(settings: Settings, names: Names) -> dict[str, Any]:
@@ -122,7 +131,25 @@ def _values(settings: Settings, names: Names) -> dict[str, Any]:
         values["gateway"] = {"models": {"anthropic": {"existingSecret": MODEL_SECRET}}}
     else:
         values["modelServer"] = {"enabled": True}
-    return values
+    return {**values, **telegram_values(settings)}
+
+
+def telegram_values(settings: Settings) -> dict[str, Any]:
+    """Values for Telegram itself where there is a bot's token, else for the stand-in with its page."""
+    if settings.telegram_token:
+        return {
+            "bridge": {
+                "telegram": {"existingSecret": TELEGRAM_SECRET},
+                "allowedUsers": list(settings.telegram_users),
+            }
+        }
+    return {
+        "telegramServer": {
+            "enabled": True,
+            "people": [{"id": number, "name": name} for number, name in PEOPLE],
+        },
+        "bridge": {"allowedUsers": [number for number, _ in PEOPLE]},
+    }
 
 
 def _logs_of_unready(cluster: Cluster, names: Names) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -42,6 +43,13 @@ class Settings:
     push: str
     model_key: str
     kubeconfig: str
+    telegram_token: str = ""
+    telegram_users: tuple[int, ...] = ()
+
+    @property
+    def build_folder(self) -> Path:
+        """Where what is made here is written down."""
+        return self.clone / ".build"
 
     @property
     def suffix(self) -> str:
@@ -64,10 +72,10 @@ class Settings:
 
 
 def load_settings(environment: Mapping[str, str], clone: Path) -> Settings:
-    """Reads the Makefile's variables. Raises ValueError for an unknown CLUSTER."""
+    """Reads the Makefile's variables. Raises ValueError for one that cannot be right."""
     return Settings(
         clone=clone,
-        cluster=ClusterKind(environment.get("CLUSTER", "local")),
+        cluster=_cluster_kind(environment.get("CLUSTER", "local")),
         names=Names(
             environment.get("RELEASE", "agentsession"),
             environment.get("NAMESPACE", "agentsession-system"),
@@ -76,4 +84,28 @@ def load_settings(environment: Mapping[str, str], clone: Path) -> Settings:
         push=environment.get("PUSH", ""),
         model_key=environment.get("ANTHROPIC_API_KEY", ""),
         kubeconfig=environment.get("KUBECONFIG", ""),
+        telegram_token=_telegram_token(environment.get("TELEGRAM_TOKEN", "").strip()),
+        telegram_users=_telegram_users(environment.get("TELEGRAM_USERS", "")),
     )
+
+
+def _cluster_kind(text: str) -> ClusterKind:
+    try:
+        return ClusterKind(text)
+    except ValueError:
+        raise ValueError(f"CLUSTER is local, kind or existing, not {text!r}") from None
+
+
+def _telegram_token(text: str) -> str:
+    """A bot's token, or '' for none. A wrong one is not repeated: it may be nearly right."""
+    if text and not re.fullmatch(r"\d+:[A-Za-z0-9_-]+", text):
+        raise ValueError("TELEGRAM_TOKEN is not a bot's token, which looks like 123456:ABC-DEF")
+    return text
+
+
+def _telegram_users(text: str) -> tuple[int, ...]:
+    users = text.replace(",", " ").split()
+    wrong = [user for user in users if not user.isdecimal() or int(user) == 0]
+    if wrong:
+        raise ValueError(f"TELEGRAM_USERS takes numeric ids alone, not {wrong[0]!r}")
+    return tuple(dict.fromkeys(int(user) for user in users))

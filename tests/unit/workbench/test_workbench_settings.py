@@ -47,3 +47,26 @@ def test_the_tests_names_say_so_and_fit_a_namespace() -> None:
     for name in (names.release, names.namespace, names.sessions_namespace):
         assert "-test-" in name
         assert len(name) <= 53
+
+
+TOKEN = "123456:a-token_of-this-test"
+
+
+def test_a_bot_s_token_and_its_people() -> None:
+    given = {"TELEGRAM_TOKEN": f" {TOKEN}\n", "TELEGRAM_USERS": "12, 6123456789 12"}
+    settings = load_settings(given, CLONE)
+    assert settings.telegram_token == TOKEN
+    assert settings.telegram_users == (12, 6123456789)
+
+
+@pytest.mark.parametrize("token", ["secret-word", "12:", "12:with space"])
+def test_a_wrong_token_is_refused_and_not_repeated(token: str) -> None:
+    with pytest.raises(ValueError, match="TELEGRAM_TOKEN") as refused:
+        load_settings({"TELEGRAM_TOKEN": token}, CLONE)
+    assert token not in str(refused.value)
+
+
+@pytest.mark.parametrize("users", ["@ada", "ada", "0", "-100123"])
+def test_people_are_numbers(users: str) -> None:
+    with pytest.raises(ValueError, match="numeric ids alone"):
+        load_settings({"TELEGRAM_USERS": users}, CLONE)
