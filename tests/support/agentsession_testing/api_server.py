@@ -208,7 +208,6 @@ _PLURALS = {
     "ServiceAccount": "serviceaccounts",
     "CustomResourceDefinition": "customresourcedefinitions",
     "Namespace": "namespaces",
-    "ServiceAccount": "serviceaccounts",
     "Role": "roles",
     "RoleBinding": "rolebindings",
     "AgentSession": "agentsessions",
