@@ -14,6 +14,8 @@ NAMESPACE ?= agentsession-system
 SESSIONS_NAMESPACE ?= agents
 # Registry prefix to push images to, e.g. PUSH=ghcr.io/me
 PUSH ?=
+# Examples that make schedules tries in each test
+EXAMPLES ?= 10000
 # Extra arguments for pytest, e.g. make test ARGS="-k resume"
 ARGS ?=
 
@@ -84,6 +86,12 @@ bench-scale: env ## 10,000 sessions on a control plane of its own; fewer: make b
 .PHONY: chaos
 chaos: env cluster ## Faults under traffic for half an hour; SEED, MINUTES, SESSIONS, FAULTS, KINDS, OPERATORS
 	@PYTHONPATH=$(PYTHONPATH):dev/chaos:tests/support nice -n 10 $(PYTHON) -m chaos
+
+.PHONY: schedules
+schedules: env ## Random schedules of plan() and of the mailbox scripts, 10,000 for each test: EXAMPLES
+	@RANDOM_EXAMPLES=$(EXAMPLES) nice -n 10 $(PYTHON) -m pytest -q -rP --timeout=14400 \
+		--hypothesis-show-statistics tests/unit/operator/test_plan_schedules.py \
+		tests/integration/test_mailbox_schedules.py $(ARGS)
 
 .PHONY: crds
 crds: env ## Generate the CRDs and the references of API and Redis from the models

@@ -95,13 +95,18 @@ async def _await(call: Awaitable[T]) -> T:
 
 
 class MailboxMachine(RuleBasedStateMachine):
-    """Any client's any call in any order; `redis` and `loop` are set by the test."""
+    """Any client's any call in any order; `redis` and `loop` are set by the test.
+
+    `played`: how many schedules were begun.
+    """
 
     redis: ClassVar[Redis]
     loop: ClassVar[asyncio.AbstractEventLoop]
+    played: ClassVar[int] = 0
 
     def __init__(self) -> None:
         super().__init__()
+        MailboxMachine.played += 1
         self.store = MailboxStore(self.redis)
         self.seen = Seen()
         self.box = Box()
