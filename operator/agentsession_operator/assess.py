@@ -72,7 +72,7 @@ def assess(world: World) -> Assessment:
     idle_since = max(activity, world.mailbox.rebuilt_at or 0.0)
     refusal = find_refusal(world)
     work_waits = world.mailbox.waiting > 0 or world.mailbox.turn is not None
-    idle = world.now >= idle_since + world.effective.suspend_after
+    idle = world.ends_now >= idle_since + world.effective.suspend_after
     export_waits = _export_waits(world, live=live)
     return Assessment(
         newest_run=_newest_run(world, _run_number(record)),
@@ -124,7 +124,7 @@ def is_over(world: World) -> bool:
     return (
         lifetime is not None
         and created is not None
-        and (world.now >= created.timestamp() + lifetime)
+        and (world.ends_now >= created.timestamp() + lifetime)
     )
 
 

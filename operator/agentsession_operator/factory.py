@@ -8,6 +8,7 @@ from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import Settings
 from agentsession_operator.admission import Admission
 from agentsession_operator.cache import Cache
+from agentsession_operator.clocks import Clocks
 from agentsession_operator.cluster import Cluster
 from agentsession_operator.execute import Executor
 from agentsession_operator.fair_queue import Share
@@ -42,10 +43,11 @@ def build_reconciler(
         placement=operator.placement_seconds,
         message_lifetime=operator.message_lifetime_seconds,
     )
+    clocks = Clocks(clock, metrics)
     reconciler = Reconciler(
         cache,
         store,
-        Gatherer(settings, limits, cache, cluster, store, Recovery(cache, store)),
+        Gatherer(settings, limits, cache, cluster, store, Recovery(cache, store), clocks),
         Executor(cluster, store, cache, Words(cluster, store), metrics),
         StatusWriter(cluster, cache, clock, new_id, metrics),
         Refusals(limits),

@@ -85,7 +85,7 @@ def must_end(
         if world.mailbox.export is not None:
             # It leaves when the workspace is handed over, however large that is.
             return None
-        if world.now >= record.drained_at + world.limits.drain_grace:
+        if world.ends_now >= record.drained_at + world.limits.drain_grace:
             why = Reason(record.why) if record.why in set(Reason) else Reason.IDLE
             return RunEnd(why, "the drained run does not exit", counted=False)
         return None
@@ -102,7 +102,7 @@ def overrun_turn(world: World, record: RunRecord | None) -> bool:
         turn is not None
         and record is not None
         and turn.run == record.run
-        and world.now >= overrun_at(world, turn)
+        and world.ends_now >= overrun_at(world, turn)
     )
 
 
@@ -135,7 +135,7 @@ def _start_must_end(
     if job.config_hash != config_hash(world.effective, world.gateway_url):
         return RunEnd(Reason.OUTDATED, "its settings changed before it said hello", counted=False)
     deadline = hello_deadline(world, record, pod)
-    if deadline is not None and world.now >= deadline:
+    if deadline is not None and world.ends_now >= deadline:
         return RunEnd(
             Reason.RUNNER_SILENT,
             f"the runner did not say hello within {world.limits.hello_timeout:.0f} s of its start; "

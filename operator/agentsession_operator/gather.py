@@ -15,6 +15,7 @@ from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import Settings
 from agentsession_operator.assess import current_run
 from agentsession_operator.cache import Cache
+from agentsession_operator.clocks import Clocks
 from agentsession_operator.cluster import Cluster, ClusterError, NotFoundError
 from agentsession_operator.complaints import complaint_of, subject_of
 from agentsession_operator.epoch import StateLostError
@@ -36,6 +37,7 @@ class Gatherer:
         cluster: Cluster,
         store: MailboxStore,
         recovery: Recovery,
+        clocks: Clocks,
     ) -> None:
         self._settings = settings
         self._limits = limits
@@ -43,11 +45,16 @@ class Gatherer:
         self._cluster = cluster
         self._store = store
         self._recovery = recovery
+        self._clocks = clocks
 
     async def gather(self, key: Key, session: AgentSession) -> World:
         """The session's World. Raises redis.RedisError, StateLostError, and
         NotFoundError for one that is gone."""
-        world = self._world(key, session, await self._read_mailbox(key, session))
+        asked_at = self._clocks.read()
+        mailbox = await self._read_mailbox(key, session)
+        local_now = self._clocks.read()
+        self._clocks.compare(mailbox.now, asked_at, local_now)
+        world = self._world(key, session, mailbox, local_now)
         complaint = await self._read_complaint(key, world)
         return replace(world, complaint=complaint) if complaint else world
 
@@ -92,7 +99,9 @@ class Gatherer:
         await self._store.unend(session.mailbox)
         log.warning("session is there again after its end", session=str(key))
 
-    def _world(self, key: Key, session: AgentSession, mailbox: MailboxState) -> World:
+    def _world(
+        self, key: Key, session: AgentSession, mailbox: MailboxState, local_now: float
+    ) -> World:
         settings = self._settings
         reference = session.spec.template_ref
         template = self._cache.template(
@@ -120,6 +129,7 @@ class Gatherer:
             holds_mailbox=self._cache.mailbox_holder(session.mailbox) == key,
             limits=self._limits,
             gateway_url=settings.gateway.url,
+            local_now=local_now,
         )
 
     async def _read_complaint(self, key: Key, world: World) -> Problem | None:

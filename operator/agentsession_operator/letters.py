@@ -56,7 +56,7 @@ def settle_turn(world: World, found: Assessment) -> list[Action]:
 def give_up_waiting(world: World, found: Assessment) -> list[Action]:
     """Gives up what has waited too long for a run that cannot start."""
     until = given_up_at(world, found)
-    if until is None or world.now < until:
+    if until is None or world.ends_now < until:
         return []
     verdict = ready(world, found)
     hours = world.limits.message_lifetime / 3600
@@ -66,7 +66,7 @@ def give_up_waiting(world: World, found: Assessment) -> list[Action]:
             GivenUp(
                 run=record.run if record else "",
                 greeted=record is not None and record.hello_at is not None,
-                before=world.now - world.limits.message_lifetime,
+                before=world.ends_now - world.limits.message_lifetime,
                 reason=verdict.reason.value,
                 message=f"no run could start for {hours:g} h: {verdict.message}"[:900],
                 text=f"Your message was given up: for {hours:g} hours the agent could not be "

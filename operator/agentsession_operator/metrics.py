@@ -150,6 +150,11 @@ class SessionMetrics:
             "Sessions that are deleted and cleaned up, by whoever's wish.",
             registry=registry,
         )
+        self._redis_ahead = Gauge(
+            f"{PREFIX}_redis_clock_ahead_seconds",
+            "How far Redis' clock is ahead of the operator's; below zero: behind it.",
+            registry=registry,
+        )
         self._place_waits = Histogram(
             f"{PREFIX}_place_wait_seconds",
             "How long sessions that were given a place to run had waited for it, by kind (chat, task).",
@@ -169,6 +174,10 @@ class SessionMetrics:
     def gone(self) -> None:
         """A deleted session was cleaned up."""
         self._gone.inc()
+
+    def redis_clock_ahead(self, seconds: float) -> None:
+        """Redis' clock was compared with the operator's."""
+        self._redis_ahead.set(seconds)
 
     def got_place(self, *, task: bool, seconds: float) -> None:
         """A session was given a place after so many seconds in the queue for runs."""

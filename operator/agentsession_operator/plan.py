@@ -100,7 +100,7 @@ def _words(world: World, found: Assessment) -> list[Action]:
     if world.mailbox.lost_message is not None:
         said.append(TellLost(world.mailbox.lost_message))
     when, end = warning(world, found), nominal_end(world, found)
-    if when is not None and end is not None and world.now >= when:
+    if when is not None and end is not None and world.ends_now >= when:
         said.append(WarnOfEnd(int(end)))
     return said
 
@@ -230,12 +230,14 @@ def _next_look(world: World, found: Assessment, actions: tuple[Action, ...]) -> 
     ]
     if world.mailbox.export is not None:
         # Its key goes by itself when its gateway has died, and says so to nobody.
-        moments.append(world.now + EXPORT_SECONDS)
+        moments.append(world.ends_now + EXPORT_SECONDS)
     if found.live and found.record is not None:
         moments += _moments_of_run(world, found, found.record)
     elif found.wanted and not actions:
-        moments.append(backoff_until(world))
-    return min((when for when in moments if when is not None and when > world.now), default=None)
+        # It is over by Redis' clock alone.
+        moments.append(backoff_until(world) - world.now + world.ends_now)
+    now = world.ends_now
+    return min((when for when in moments if when is not None and when > now), default=None)
 
 
 def _moments_of_run(world: World, found: Assessment, record: RunRecord) -> list[float | None]:
@@ -249,7 +251,7 @@ def _moments_of_run(world: World, found: Assessment, record: RunRecord) -> list[
     if record.hello_at is None:
         moments += [
             hello_deadline(world, record, found.pod),
-            next_question(record, world.now),
+            next_question(record, world.ends_now),
             record.begun_at + world.limits.placement,
         ]
     return moments

@@ -109,7 +109,7 @@ class Reconciler:
             self.on_missing()
             return None
         if intended.requeue_at is not None:
-            waits.append(max(0.0, intended.requeue_at - world.now))
+            waits.append(max(0.0, intended.requeue_at - world.ends_now))
         if intended.actions:
             # The watch brings most consequences; this look brings those that only Redis knows.
             waits.append(INTERVAL)

@@ -84,7 +84,7 @@ def _stuck_since(world: World, found: Assessment) -> float | None:
     if found.record is None or _start_trouble(world, found) is None:
         return None
     begun = found.record.begun_at
-    return begun if world.now >= begun + world.limits.placement else None
+    return begun if world.ends_now >= begun + world.limits.placement else None
 
 
 def _cramped(world: World, found: Assessment) -> str | None:

@@ -16,7 +16,7 @@ def state_lost_until(world: World) -> float | None:
     if rebuilt is None or (last is not None and last.finished_at >= rebuilt):
         return None
     until = rebuilt + STATE_LOST_SECONDS
-    return until if world.now < until else None
+    return until if world.ends_now < until else None
 
 
 def deadline_near(world: World, found: Assessment) -> bool:
@@ -25,7 +25,7 @@ def deadline_near(world: World, found: Assessment) -> bool:
         # Settings that do not fit together say nothing about a run that was started with others.
         return False
     latest = found.record.begun_at + world.effective.active_deadline - world.effective.turn_timeout
-    return world.now >= latest
+    return world.ends_now >= latest
 
 
 def backoff_until(world: World) -> float:
@@ -86,14 +86,16 @@ def expiration(world: World, found: Assessment) -> float | None:
     if end is None or lead <= 0:
         return end
     planned = end - lead
-    told = box.warned_at if box.warned == int(end) and box.warned_at else max(world.now, planned)
+    told = (
+        box.warned_at if box.warned == int(end) and box.warned_at else max(world.ends_now, planned)
+    )
     return end if told <= planned + lead / 2 else told + lead
 
 
 def is_expired(world: World, found: Assessment) -> bool:
     """Whether the session may be deleted now: time is up, nothing waits, nothing runs."""
     when = expiration(world, found)
-    if when is None or world.now < when or found.work_waits or found.export_waits:
+    if when is None or world.ends_now < when or found.work_waits or found.export_waits:
         return False
     # Without its epoch Redis has lost what it knew of activity and of waiting messages.
     return not found.live and not found.may_run and world.mailbox.epoch is not None

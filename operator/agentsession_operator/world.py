@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from agentsession_core import naming
 from agentsession_core.api import (
@@ -100,7 +101,7 @@ class World:
     `holds_mailbox`: no older session has the mailbox. `ignored_type`: what the template says now,
     where the session's first run has pinned another agent type. `complaint`: what Kubernetes' Events
     say about a start that hangs. `may_roll`: an outdated run may be ended now. `place`: what the queue
-    for runs says.
+    for runs says. `local_now`: the operator's own clock, in seconds since the epoch.
     """
 
     session: AgentSession
@@ -117,11 +118,21 @@ class World:
     refused: Refusal | None = None
     may_roll: bool = True
     place: Place = Place()
+    local_now: float = inf
 
     @property
     def now(self) -> float:
         """Redis' clock: messages, turns and runs are stamped by it."""
         return self.mailbox.now
+
+    @property
+    def ends_now(self) -> float:
+        """The time by which something may be over: both clocks have come so far.
+
+        Were Redis' clock alone believed, one that jumps ahead (or a failover to a machine whose clock is
+        wrong) would end every turn, run and session at once. Too late is harmless.
+        """
+        return min(self.mailbox.now, self.local_now)
 
     @property
     def uid(self) -> str:
@@ -292,7 +303,8 @@ Action = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do, what to say, and when to look again (seconds since the epoch) if nothing happens.
+    """What to do, what to say, and when to look again if nothing happens (seconds since the epoch, as
+    `World.ends_now` counts them).
 
     `outdated`: the live run was started with other settings than those in force; `settled`: it is
     neither ending nor starting. `standing` is for the queue for runs.

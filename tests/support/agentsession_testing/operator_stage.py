@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -118,7 +119,8 @@ class Stage:
     def __init__(self, store: MailboxStore, cluster: PlayedCluster | None = None) -> None:
         """`cluster`: another operator's, for two of them."""
         self.store = store
-        self.now = 1_800_000_000.0
+        # Ahead of Redis' clock from the first look on, as one that is moved by hand must be.
+        self.now = time.time()
         self.cluster = cluster or PlayedCluster()
         self.cache = Cache()
         settings = Settings(

@@ -52,6 +52,8 @@ class PlayedSession:
         self.claim: ClaimView | None = None
         self.answered = 0
         self.given_up = 0
+        # By the world's own clock: what the idle time really began with.
+        self.active_at = self.now
         self.steps: list[str] = []
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._number = 0
@@ -87,6 +89,7 @@ class PlayedSession:
         if self.deleted:
             return
         self.note("message")
+        self.active_at = self.now
         box = self.mailbox
         since = box.waiting_since if box.waiting else self.redis_now
         self._change(waiting=box.waiting + 1, waiting_since=since, last_activity=self.redis_now)
@@ -151,6 +154,7 @@ class PlayedSession:
             return
         self.note("turn ends")
         self.answered += turn.messages
+        self.active_at = self.now
         left = self.mailbox.waiting - turn.messages
         drained = {"state": RunState.DRAINED, "drained_at": self.redis_now, "last_turn": False}
         after = replace(run, **drained) if run.last_turn else run  # type: ignore[arg-type]

@@ -33,6 +33,7 @@ from agentsession_operator.world import (
     ReopenMailbox,
     StartRun,
     TellHeld,
+    WarnOfEnd,
     World,
 )
 from agentsession_testing.operator_worlds import UID, make_claim, make_job, make_world
@@ -47,15 +48,18 @@ V = TypeVar("V", JobView, PodView)
 
 @dataclass
 class Simulation(PlayedSession):
-    """A played session with its operator. `place` is what the queue for runs says."""
+    """A played session with its operator. `place` is what the queue for runs says; `operator_offset`:
+    how many seconds the operator's clock is ahead of the right one."""
 
     place: Place = field(default_factory=Place)
+    operator_offset: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.seen_jobs: dict[str, JobView] = {}
         self.seen_pods: dict[str, PodView] = {}
         self.up = True
+        self.was_behind = False
         self.excused_until = 0.0
         self._timer: float | None = None
         self._life = 0
@@ -81,13 +85,14 @@ class Simulation(PlayedSession):
         self._check_lateness()
 
     def jump(self, seconds: float) -> None:
-        """Redis' clock is set to another time."""
+        """Redis' clock is set to another time; the operator's stays right."""
         self.note(f"clock jumps {seconds:+}")
         self.offset += seconds
+        self.was_behind = self.was_behind or self.offset < 0
         # The operator's appointment stands as it was made; and an activity that lies in the future now
-        # is believed until then: too late is safe.
-        backwards = max(0.0, -seconds)
-        self.excused_until = max(self.excused_until, self.now) + backwards + self.suspend_after
+        # is believed until then: too late is safe. Nothing ends before both clocks have come so far.
+        late = max(0.0, -seconds) + max(0.0, self.offset)
+        self.excused_until = max(self.excused_until, self.now) + late + self.suspend_after
 
     def excuse(self, seconds: float) -> None:
         """For so long the operator cannot know what it would have to do."""
@@ -150,6 +155,7 @@ class Simulation(PlayedSession):
                 tuple(self.seen_jobs.values()), tuple(self.seen_pods.values()), self.claim
             ),
             place=self.place,
+            local_now=self.now + self.operator_offset,
         )
 
     def look(self) -> None:
@@ -182,7 +188,7 @@ class Simulation(PlayedSession):
         self.session = self.session.model_copy(update={"status": decided.status})
         waits = [1.0] if decided.actions else []
         if decided.requeue_at is not None:
-            waits.append(max(0.0, decided.requeue_at - world.now))
+            waits.append(max(0.0, decided.requeue_at - world.ends_now))
         self._timer = self.now + max(0.001, min(waits)) if waits else None
         if self._again:
             self._again = False
@@ -213,8 +219,8 @@ class Simulation(PlayedSession):
                 self._cut_off(action)
             case GiveUp():
                 self._give_up(action)
-            case TellHeld():
-                self._change(held_told=True)
+            case WarnOfEnd() | TellHeld():
+                self._tell(action)
             case EndRun():
                 self._end_run(action)
             case CountFailure():
@@ -225,6 +231,12 @@ class Simulation(PlayedSession):
                 self.deleted = not self.mailbox.waiting and self.mailbox.turn is None
             case ReopenMailbox():
                 self._change(closed=False)
+
+    def _tell(self, action: WarnOfEnd | TellHeld) -> None:
+        if isinstance(action, WarnOfEnd):
+            self._change(warned=action.end, warned_at=self.redis_now)
+        else:
+            self._change(held_told=True)
 
     def _confirm_gone(self) -> bool:
         """The API server's own answer; what it shows is in the cache from then on."""
@@ -279,6 +291,7 @@ class Simulation(PlayedSession):
         box = self.mailbox
         if box.turn is not None:
             self.given_up += box.turn.messages
+            self.active_at = self.now
             self._change(
                 turn=None, waiting=box.waiting - box.turn.messages, last_activity=self.redis_now
             )
@@ -334,6 +347,24 @@ class Simulation(PlayedSession):
                 self.fail("the session is deleted although there is work")
             if isinstance(action, EndRun | DeleteJob) and self._works_well(world):
                 self.fail(f"{action} although the run works")
+            if self.now < self._earliest(action, world) - 0.001:
+                self.fail(f"{action} before its time")
+
+    def _earliest(self, action: Action, world: World) -> float:
+        """When the action may come at the earliest, by a right clock.
+
+        Redis' clock may have been ahead. One that was behind has stamped what happened too early, and
+        nobody can know that afterwards.
+        """
+        if self.was_behind:
+            return self.now
+        match action:
+            case Drain(why=Reason.IDLE):
+                return self.active_at + self.suspend_after
+            case DeleteSession():
+                return self.active_at + world.effective.delete_after
+            case _:
+                return self.now
 
     def _works_well(self, world: World) -> bool:
         """Whether a turn runs in an open run that has time left for it."""
@@ -344,7 +375,7 @@ class Simulation(PlayedSession):
             and turn.run == run.run
             and run.state is not RunState.ENDED
             and run.hello_at is not None
-            and world.now < turn.deadline
+            and world.ends_now < turn.deadline
         )
 
     def _check_lateness(self) -> None:
@@ -356,6 +387,6 @@ class Simulation(PlayedSession):
         if box.turn or box.waiting or not self._runs(run) or self.deleted or going:
             return
         due = max((box.last_activity or 0.0) + self.suspend_after, run.hello_at)
-        late = self.redis_now - due
+        late = min(self.redis_now, self.now) - due
         if late > LATEST and self.now > self.excused_until + LATEST:
             self.fail(f"idle for {late:.1f} s longer than it should be, timer {self._timer}")
