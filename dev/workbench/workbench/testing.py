@@ -53,6 +53,7 @@ def run_tests(
         **_agent_cli(settings, reporter),
         **_second_agent_image(settings),
         **_control_plane(settings, reporter),
+        **_browser(settings, reporter),
         "AGENTSESSION_TEST_NAMES": json.dumps(
             {
                 "release": names.release,
@@ -122,6 +123,22 @@ def _control_plane(settings: Settings, reporter: Reporter) -> dict[str, str]:
         except ClusterError as error:
             raise WorkbenchError(error.cause, error.next_step) from error
     return {"LOCALKUBE_BINARY": str((cluster_settings.paths.bin / "kubectl").resolve())}
+
+
+def _browser(settings: Settings, reporter: Reporter) -> dict[str, str]:
+    """CHROMIUM_BINARY: Debian's browser, for tests of the chat page; 125 MB where it is not there yet."""
+    found = shutil.which("chromium")
+    if found is None and settings.cluster is ClusterKind.LOCAL:
+        log = load_cluster_settings(os.environ, settings.clone).paths.cache / "log" / "chromium.log"
+        with reporter.step("install Debian's chromium"):
+            try:
+                install_packages(["chromium", "fonts-dejavu-core"], log)
+            except ClusterError as error:
+                raise WorkbenchError(error.cause, f"{error.next_step}; see {log}") from error
+        found = shutil.which("chromium")
+    if found is None:
+        reporter.note("CHROMIUM_BINARY is set by you: tests in a browser are skipped without it")
+    return {"CHROMIUM_BINARY": found} if found else {}
 
 
 def _forget_old_copies(folder: Path, now: float) -> None:
