@@ -17,6 +17,8 @@ LONGEST_CONNECT_TIMEOUT_SECONDS = 5.0
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 5.0
 TOO_MANY_REQUESTS = 429
+# Beyond it the gateway takes no figure; a machine that slept has made it up.
+LONGEST_UPTIME_SECONDS = 86_400.0
 
 
 class HelloRefusedError(Exception):
@@ -28,28 +30,36 @@ class GatewayUnreachableError(Exception):
 
 
 class Effects:
-    """The outside world as the first exchange needs it. Times are seconds."""
+    """The outside world as the first exchange needs it. Times are seconds.
 
-    __slots__ = ("jitter", "monotonic", "sleep")
+    `uptime` says how long ago the process began, or None.
+    """
+
+    __slots__ = ("jitter", "monotonic", "sleep", "uptime")
 
     def __init__(
         self,
         monotonic: Callable[[], float],
         sleep: Callable[[float], None],
         jitter: Callable[[], float],
+        uptime: Callable[[], float | None] = lambda: None,
     ) -> None:
         self.monotonic = monotonic
         self.sleep = sleep
         self.jitter = jitter
+        self.uptime = uptime
 
 
-def hello_body(config: RunnerConfig) -> dict[str, object]:
+def hello_body(config: RunnerConfig, uptime: float | None = None) -> dict[str, object]:
     """The `Hello` of the runner protocol."""
-    return {
+    body: dict[str, object] = {
         "protocol": PROTOCOL,
         "agentType": config.agent_type,
         "cliVersion": config.cli_version,
     }
+    if uptime is not None and 0 <= uptime <= LONGEST_UPTIME_SECONDS:
+        body["uptimeSeconds"] = round(uptime, 3)
+    return body
 
 
 def say_hello(
@@ -66,11 +76,11 @@ def say_hello(
         HelloRefusedError: an answer that another try would not change.
         GatewayUnreachableError: no usable answer within 60 s.
     """
-    body = json.dumps(hello_body(config)).encode()
     started = effects.monotonic()
     pause = FIRST_PAUSE_SECONDS
     connect_timeout = FIRST_CONNECT_TIMEOUT_SECONDS
     while True:
+        body = json.dumps(hello_body(config, effects.uptime())).encode()
         try:
             status, answer = _exchange(config, body, connect_timeout, while_waiting)
             if status == 200:

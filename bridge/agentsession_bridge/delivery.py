@@ -103,9 +103,9 @@ class Delivery:
         except ChatGoneError as error:
             arrived = False
             log.warning("nobody to deliver to", mailbox=mailbox, reason=str(error))
-        await self._outbox.done(mailbox, entry, len(saying.messages) + 1)
+        at = await self._outbox.done(mailbox, entry, len(saying.messages) + 1)
         await self._files.drop(mailbox, entry)
-        self._metrics.delivered(entry.kind, arrived=arrived)
+        self._metrics.delivered(entry, at, arrived=arrived)
         numbers = [number for key in entry.reply_to if (number := message_number(key)) is not None]
         self._presence.answered(place, numbers)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter
 
+from agentsession_bridge.outbox import Entry
+from agentsession_core.mailbox.stages import Passed, Stage
 from agentsession_core.metrics import ApiMetrics, MailboxMetrics, process_registry, within
 
 PREFIX = "agentsession_bridge"
@@ -30,9 +32,13 @@ class Metrics:
             registry=self.registry,
         )
 
-    def delivered(self, kind: str, *, arrived: bool) -> None:
-        """An entry is done with."""
-        self._deliveries.labels(within(kind, KINDS), "delivered" if arrived else "nobody").inc()
+    def delivered(self, entry: Entry, at: float, *, arrived: bool) -> None:
+        """An entry is done with; `at` by Redis' clock, in seconds since the epoch."""
+        result = "delivered" if arrived else "nobody"
+        self._deliveries.labels(within(entry.kind, KINDS), result).inc()
+        if arrived and entry.came_at is not None:
+            way = Passed(Stage.DELIVERED, entry.launch, at - entry.came_at)
+            self.mailboxes.stage_passed(way)
 
     def postponed(self, error: Exception) -> None:
         """An entry comes again."""

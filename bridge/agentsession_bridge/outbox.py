@@ -24,7 +24,10 @@ _SENDING: Final = "sending"
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing to say; `entry_id` is the stream's."""
+    """One thing to say; `entry_id` is the stream's.
+
+    `came_at`: when the oldest message came that it answers, `launch` what that found.
+    """
 
     entry_id: str
     kind: str
@@ -34,6 +37,8 @@ class Entry:
     reply_to: tuple[str, ...]
     said_at: float
     file: str = ""
+    came_at: float | None = None
+    launch: str = ""
 
 
 @dataclass(frozen=True)
@@ -105,14 +110,16 @@ class Outbox:
             pipe.expire(key, SENT_SECONDS)
             await pipe.execute()
 
-    async def done(self, mailbox: str, entry: Entry, parts: int) -> None:
-        """The entry is delivered, or can never be: it goes."""
+    async def done(self, mailbox: str, entry: Entry, parts: int) -> float:
+        """The entry is delivered, or can never be: it goes. Answers when, by Redis' clock."""
         k = MailboxKeys(mailbox)
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.xdel(k.outgoing, entry.entry_id)
             if parts:
                 pipe.hdel(k.sent, *(f"{entry.entry_id}.{number}" for number in range(parts)))
-            await pipe.execute()
+            pipe.time()
+            seconds, microseconds = (await pipe.execute())[-1]
+        return float(seconds) + float(microseconds) / 1e6
 
 
 def _read(entry_id: Any, fields: Any) -> Entry:
@@ -130,4 +137,6 @@ def _read(entry_id: Any, fields: Any) -> Entry:
         reply_to=reply_to,
         said_at=float(named.get("at") or 0),
         file=named.get("file", ""),
+        came_at=float(named["came_at"]) if named.get("came_at") else None,
+        launch=named.get("launch", ""),
     )

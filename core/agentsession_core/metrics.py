@@ -22,6 +22,7 @@ from agentsession_core.api.values import LaunchType, Reason, TurnOutcome
 from agentsession_core.kube import ApiRequest
 from agentsession_core.mailbox.contract import Source
 from agentsession_core.mailbox.observer import Observer
+from agentsession_core.mailbox.stages import Launch, Passed
 
 # Seconds. The limits that DESIGN §8 and the alerts name are among them.
 SHORT: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -49,6 +50,14 @@ class MailboxMetrics(Observer):
     """What happens to messages, turns and runs, as the mailbox store tells it."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._stages = Histogram(
+            "agentsession_message_stage_seconds",
+            "From a message's coming to a stage on its way, by what it found; of a turn's messages the "
+            "oldest counts.",
+            ["stage", "launch_type"],
+            buckets=LATENCY,
+            registry=registry,
+        )
         self._messages = Counter(
             "agentsession_messages",
             "Messages on their way in, by source and what became of them.",
@@ -134,6 +143,10 @@ class MailboxMetrics(Observer):
 
     def turn_given(self, *, again: bool) -> None:
         self._turns_given.labels("again" if again else "first").inc()
+
+    def stage_passed(self, passed: Passed) -> None:
+        launch = within(passed.launch, Launch)
+        self._stages.labels(passed.stage.value, launch).observe(passed.seconds)
 
     def turn_cut_off(self, *, own: bool) -> None:
         self._turns_cut_off.labels("death" if own else "eviction").inc()

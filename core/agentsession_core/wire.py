@@ -58,6 +58,8 @@ class Hello(WireModel):
     protocol: int = Field(ge=1)
     agent_type: str = Field(max_length=32)
     cli_version: str = Field(default="", max_length=64)
+    # How long ago the runner's process, and with it its container, began. A figure, nothing more.
+    uptime_seconds: float | None = Field(default=None, ge=0, le=86_400)
 
 
 class SkillFile(WireModel):

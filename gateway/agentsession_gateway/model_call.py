@@ -10,6 +10,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from agentsession_core.caller import Caller
+from agentsession_core.mailbox.stages import Stage
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.problems import ProblemError
 from agentsession_core.settings import ModelPrice
@@ -48,6 +49,17 @@ class ModelCall:
         self.status = 0
         self.forwarded = False
         self.tokens = Tokens()
+
+    async def first_of_turn(self) -> None:
+        """The turn's messages have come as far as the model."""
+        if self._turn is None:
+            return
+        try:
+            await self._ledger.store.pass_stage(
+                self._caller.mailbox, turn=self._turn, stage=Stage.MODEL_REQUEST
+            )
+        except RedisError as error:
+            _log.warning("stage_lost", mailbox=self._caller.mailbox, error=type(error).__name__)
 
     def first_byte(self) -> None:
         """The answer begins."""

@@ -70,6 +70,8 @@ class ModelProxy:
         except ProblemError as problem:
             return self._refuse(problem)
         call = ModelCall(self._ledger, recognised.caller, standing.turn, path)
+        if standing.turn is not None and not standing.model_asked:
+            await call.first_of_turn()
         owner = AsyncExitStack()
         owner.callback(call.close)
         try:

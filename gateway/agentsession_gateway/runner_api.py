@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from agentsession_core.api import TurnOutcome
 from agentsession_core.mailbox.model import CommitAnswer, ResultRecord, RunAnswer
+from agentsession_core.mailbox.stages import Stage
 from agentsession_core.problems import ProblemError
 from agentsession_core.wire import (
     EVENT_LIMIT_BYTES,
@@ -66,7 +67,11 @@ class RunnerApi:
         _check_hello(hello, effective.agent_type)
         skills = await deps.sessions.skills(caller.namespace, effective.skills)
         answer = await deps.store.hello(
-            caller.mailbox, run=caller.run, pod_uid=caller.pod_uid, pod=caller.pod
+            caller.mailbox,
+            run=caller.run,
+            pod_uid=caller.pod_uid,
+            pod=caller.pod,
+            uptime=hello.uptime_seconds,
         )
         access.require_current(answer.answer)
         welcome = Welcome(
@@ -130,6 +135,8 @@ class RunnerApi:
             standing.source,
             [(event.seq, event.kind, event.data) for event in batch.events],
         )
+        if not standing.answering and any(event.kind is EventKind.DELTA for event in batch.events):
+            await deps.store.pass_stage(caller.mailbox, turn=turn, stage=Stage.FIRST_TOKEN)
         agent_session_id = _agent_session_id(batch)
         if agent_session_id is not None:
             await deps.store.remember_conversation(

@@ -173,6 +173,7 @@ class Executor:
         body = build_job(world.session, world.effective, action.run, world.gateway_url)
         made = await self._cluster.create_job(body)
         self._cache.jobs.put(key, made["metadata"]["name"], job_view(made))
+        await self._store.job_made(world.session.mailbox, run=run)
         log.info("run started", session=str(key), job=made["metadata"]["name"])
         return True
 

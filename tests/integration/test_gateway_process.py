@@ -83,13 +83,22 @@ async def test_a_turn_from_hello_to_the_metrics(
             assert turn.data["messages"][0]["text"] == "Hi"
             assert (await client.post(MESSAGES, json=CALL)).status_code == 200
             result = {"outcome": "Succeeded", "text": "Hello"}
-            path = f"/v1/runner/turns/{turn.data['turn']}/result"
-            assert (await client.post(path, json=result)).json() == {"committed": True}
+            path = f"/v1/runner/turns/{turn.data['turn']}"
+            for seq in (1, 2):
+                delta = {"seq": seq, "kind": "delta", "data": {"text": "Hel"}}
+                said = await client.post(f"{path}/events", json={"events": [delta]})
+                assert said.status_code == 202
+            receipt = await client.post(f"{path}/result", json=result)
+            assert receipt.json() == {"committed": True}
             metrics = await anyone.get(f"http://127.0.0.1:{gateway.metrics_port}/metrics")
             for line in (
                 "agentsession_gateway_streams 1.0",
                 'agentsession_turns_given_total{attempt="first"} 1.0',
                 'agentsession_turns_total{outcome="Succeeded",source="prompt"} 1.0',
+                'stage_seconds_count{launch_type="warm",stage="turn_given"} 1.0',
+                'stage_seconds_count{launch_type="warm",stage="model_request"} 1.0',
+                'stage_seconds_count{launch_type="warm",stage="first_token"} 1.0',
+                'stage_seconds_count{launch_type="warm",stage="result"} 1.0',
                 'agentsession_run_start_seconds_count{launch_type="cold"} 1.0',
                 'agentsession_gateway_model_calls_total{outcome="answered",status="200"} 1.0',
                 'agentsession_gateway_model_tokens_total{kind="cache_read",model="other"} 1000.0',

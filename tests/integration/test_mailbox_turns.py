@@ -329,10 +329,11 @@ class TestCommitResult:
         await box.commit_result(BOX, run=RUN, turn="t1", result=OK)
         [(_, outgoing)] = await entries(redis_either, MailboxKeys(BOX).outgoing)
         assert json.loads(outgoing.pop("reply_to")) == ["m1", "m2"]
-        assert float(outgoing.pop("at")) > 0
+        assert float(outgoing.pop("at")) > float(outgoing.pop("came_at")) > 0
         assert outgoing == {
             "id": "t1",
             "kind": "answer",
+            "launch": "warm",
             "chat": "7",
             "turn": "t1",
             "outcome": "Succeeded",

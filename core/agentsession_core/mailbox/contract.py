@@ -88,6 +88,12 @@ class OutgoingEntry(Contract):
     text: str = Field(description="what is said; of a file its name")
     file: str | None = Field(default=None, description="the field of `files` that has it")
     at: Seconds = Field(description="when it was said")
+    came_at: Seconds | Literal[""] | None = Field(
+        default=None, description="of the oldest message that it answers; not in a notice"
+    )
+    launch: str | None = Field(
+        default=None, description="what that message found: `cold`, `resume`, `warm`, `behind`"
+    )
 
 
 class EventEntry(Contract):
@@ -152,6 +158,14 @@ class TurnHash(Contract):
     attempt: Number = Field(description="1, and one more for every run that it was given to")
     started_at: Seconds = Field(description="when its first attempt began")
     deadline: str = Field(description="when its time is over, seconds since the epoch")
+    came_at: Seconds | None = Field(default=None, description="of its oldest message")
+    launch: str | None = Field(
+        default=None, description="what that message found: `cold`, `resume`, `warm`, `behind`"
+    )
+    model_request_at: Seconds | None = Field(
+        default=None, description="when its first model call came"
+    )
+    first_token_at: Seconds | None = Field(default=None, description="when its answer began")
     cancelled_at: Seconds | None = Field(default=None, description="when a person stopped it")
     cut_run: str | None = Field(default=None, description="the newest run that ended in its middle")
     deaths: Number | None = Field(default=None, description="runs that did by their own doing")

@@ -290,7 +290,8 @@ class HelloAnswer:
 class RunCheck:
     """Whether a pod may speak for a run. `turn_active` includes a grace after the turn's end.
 
-    `source` is that of the running turn's messages.
+    `source` is that of the running turn's messages; `model_asked`: a model call of it has come before;
+    `answering`: its answer has begun.
     """
 
     answer: RunAnswer
@@ -298,6 +299,8 @@ class RunCheck:
     turn: str | None = None
     turn_active: bool = False
     source: str = ""
+    model_asked: bool = False
+    answering: bool = False
 
 
 @dataclass(frozen=True)

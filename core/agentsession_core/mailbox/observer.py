@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from agentsession_core.mailbox.stages import Passed
+
 
 class Observer:
     """Is told, and does nothing with it. Never raises."""
@@ -20,6 +22,9 @@ class Observer:
 
     def turn_given(self, *, again: bool) -> None:
         """A run was given a new turn, or (`again`) one that another run has left behind."""
+
+    def stage_passed(self, passed: Passed) -> None:
+        """The oldest message of a turn has passed a stage, for the first time."""
 
     def turn_cut_off(self, *, own: bool) -> None:
         """A turn's run ended in its middle; `own`: by its own doing."""

@@ -33,6 +33,7 @@ from agentsession_core.mailbox.parse import (
     read_streams,
     read_text,
 )
+from agentsession_core.mailbox.stages import Stage, read_passed
 
 TURN_MESSAGES: Final = 100
 DAILY_USAGE_SECONDS: Final = 40 * 86_400
@@ -91,10 +92,20 @@ class MailboxStore(Messages, Letters, Life, Events, Exports, Files):
         if answer[0] == "counted":
             self._observer.run_failed(reason, greeted=answer[1] == "1")
 
-    async def hello(self, mailbox: str, *, run: str, pod_uid: str, pod: str) -> HelloAnswer:
-        """Binds the first pod that says hello to the run."""
+    async def job_made(self, mailbox: str, *, run: str) -> None:
+        """The run's Job is there."""
+        await self._run("job_made", [MailboxKeys(mailbox).run], [run])
+
+    async def hello(
+        self, mailbox: str, *, run: str, pod_uid: str, pod: str, uptime: float | None = None
+    ) -> HelloAnswer:
+        """Binds the first pod that says hello to the run; its runner began `uptime` seconds ago."""
         k = MailboxKeys(mailbox)
-        answer = await self._run("hello", [k.run, k.state], [mailbox, run, pod_uid, pod])
+        answer = await self._run(
+            "hello",
+            [k.run, k.state],
+            [mailbox, run, pod_uid, pod, "" if uptime is None else uptime],
+        )
         if answer[0] != "ok":
             return HelloAnswer(RunAnswer(answer[0]))
         drained = answer[3] == RunState.DRAINED
@@ -118,6 +129,8 @@ class MailboxStore(Messages, Letters, Life, Events, Exports, Files):
             answer[2] or None,
             answer[3] == "1",
             answer[4],
+            answer[5] == "1",
+            answer[6] == "1",
         )
 
     async def begin_turn(
@@ -127,12 +140,13 @@ class MailboxStore(Messages, Letters, Life, Events, Exports, Files):
         k = MailboxKeys(mailbox)
         answer = await self._run(
             "begin_turn",
-            [k.incoming, k.run, k.turn, k.state, k.events],
+            [k.incoming, k.run, k.turn, k.state, k.events, k.last],
             [mailbox, run, pod_uid, turn, timeout_seconds, TURN_MESSAGES],
         )
         if answer[0] != "turn":
             return TurnGrant(RunAnswer(answer[0]))
-        _, granted, attempt, conversation, deadline, now, messages, cancelled, step = answer
+        _, granted, attempt, conversation, deadline, now, messages, cancelled, step, stages = answer
+        self._tell_passed(stages)
         if step:
             self._observer.turn_given(again=step == "again")
         return TurnGrant(
@@ -167,7 +181,17 @@ class MailboxStore(Messages, Letters, Life, Events, Exports, Files):
         )
         if answer[0] == CommitAnswer.COMMITTED:
             self._observer.turn_ended(answer[1], result.outcome)
+            self._tell_passed(answer[2])
         return CommitAnswer(answer[0])
+
+    async def pass_stage(self, mailbox: str, *, turn: str, stage: Stage) -> None:
+        """The turn's messages have passed MODEL_REQUEST or FIRST_TOKEN; only the first time counts."""
+        answer = await self._run("pass_stage", [MailboxKeys(mailbox).turn], [turn, stage])
+        self._tell_passed(answer[1])
+
+    def _tell_passed(self, stages: str) -> None:
+        for passed in read_passed(stages):
+            self._observer.stage_passed(passed)
 
     async def model_status(
         self, mailbox: str, *, turn: str, status: int, code: str = "", detail: str = ""

@@ -101,9 +101,12 @@ def test_hello_is_a_hello() -> None:
             "AGENTSESSION_CLI_VERSION": "2" * 500,
         }
     )
-    body = hello_body(config)
+    body = hello_body(config, 0.1234)
     assert set(body) == declared(wire.Hello)
     assert wire.Hello.model_validate(body).agent_type == "claude-code"
+    assert wire.Hello.model_validate(body).uptime_seconds == 0.123
+    for unusable in (None, -1.0, 1e9):
+        assert wire.Hello.model_validate(hello_body(config, unusable)).uptime_seconds is None
 
 
 @given(model=WELCOMES)

@@ -5,7 +5,7 @@ local incoming, turnkey, last, state = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 if redis.call('EXISTS', 'sessions:epoch') == 0 then return {'lost'} end
 if redis.call('HGET', last, 'turn') == ARGV[3] then return {'already'} end
 local record = redis.call('HMGET', turnkey, 'turn', 'run', 'ids', 'source', 'chat', 'started_at', 'model_status', 'attempt', 'conversation',
-  'model_code', 'model_detail')
+  'model_code', 'model_detail', 'came_at', 'launch')
 if record[1] ~= ARGV[3] then return {'unknown_turn'} end
 if record[2] ~= ARGV[2] then return {'stale'} end
 local now = redis.call('TIME')
@@ -59,7 +59,8 @@ redis.call('XADD', KEYS[7], 'MAXLEN', '~', '1000', '*', 'turn', ARGV[3], 'seq', 
 if record[4] ~= 'terminal' and record[4] ~= 'prompt' then
   -- An empty list would be encoded as an object.
   redis.call('XADD', KEYS[6], '*', 'id', ARGV[3], 'kind', 'answer', 'reply_to', message_ids[1] and cjson.encode(message_ids) or '[]',
-    'chat', record[5], 'turn', ARGV[3], 'outcome', ARGV[4], 'text', ARGV[5], 'at', at)
+    'chat', record[5], 'turn', ARGV[3], 'outcome', ARGV[4], 'text', ARGV[5], 'at', at,
+    'came_at', record[12] or '', 'launch', record[13] or '')
   -- With the answer or never: of an attempt that was cut off nothing has been said.
   for _, number in ipairs(cjson.decode(ARGV[9])) do
     local name = ARGV[3] .. '.' .. number
@@ -73,4 +74,4 @@ if record[4] ~= 'terminal' and record[4] ~= 'prompt' then
   redis.call('XADD', 'outgoing:ready', '*', 'mailbox', ARGV[1])
 end
 redis.call('XADD', 'sessions:events', 'MAXLEN', '~', '10000', '*', 'mailbox', ARGV[1], 'kind', 'result')
-return {'committed', record[4]}
+return {'committed', record[4], record[12] and cjson.encode({came = record[12], launch = record[13], result = at}) or ''}
