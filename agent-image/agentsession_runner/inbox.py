@@ -37,7 +37,6 @@ PATIENCE_SECONDS = 60.0
 SAME_NAMES = 1000
 # Below it the conversation itself might not be saved.
 ROOM_BYTES = 8 * 1024 * 1024
-TOO_MANY = f"more than {FILES_PER_TURN} files came at once"
 TOO_LARGE = f"it is larger than {megabytes(LIMIT_BYTES)}"
 
 
@@ -69,10 +68,14 @@ class Inbox:
 
     async def _place(self, order: TurnOrder, message: Message, left: int, until: float) -> Message:
         paths, notes = list(message.files), []
-        for number, attachment in enumerate(message.attachments):
+        too_many = len(message.attachments) - max(left, 0)
+        if too_many > 0:
+            notes.append(
+                f"[{too_many} files that came with this message were not put into the workspace: "
+                f"more than {FILES_PER_TURN} came at once.]"
+            )
+        for attachment in message.attachments[: max(left, 0)]:
             try:
-                if number >= left:
-                    raise NotPlacedError(TOO_MANY)
                 async with asyncio.timeout_at(until):
                     paths.append(await self._fetch(order, message, attachment))
             except (NotPlacedError, TimeoutError) as error:

@@ -41,6 +41,7 @@ PIECE_BYTES = 256 * 1024
 # A gateway that is being replaced is back within this.
 PATIENCE_SECONDS = 60.0
 NOTES_SHOWN = 5
+NOT_FOUND = 404
 STOPPED = "the work was stopped"
 
 
@@ -89,7 +90,9 @@ class Outbox:
             except (GatewayRefusedError, GatewayUnavailableError, OSError) as error:
                 found.refuse(name, _reason(error))
         if found.refused:
-            self.report(f"turn {turn}: {len(found.refused)} files are not sent: {found.refused[0]}")
+            self.report(
+                f"turn {turn}: {len(found.refused)} files are not sent: {found.refused[0][1]}"
+            )
         return tuple(numbers), found.note()
 
     async def set_aside(self, turn: str) -> str:
@@ -234,6 +237,8 @@ def _pieces(descriptor: int, size: int) -> Iterator[bytes]:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, GatewayRefusedError) and error.status == NOT_FOUND:
+        return "the gateway is of a release that takes no files"
     if isinstance(error, GatewayRefusedError):
         return error.reason.rstrip(".")
     if isinstance(error, TimeoutError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from agentsession_testing.telegram import TOKEN, telegram_stand_in
 from agentsession_testing.valkey import Valkey
 
 pytestmark = pytest.mark.timeout(180)
+PICTURE = b"\x89PNG\r\n\x1a\n of sorts"
 CRDS = Path(__file__).resolve().parents[2] / "crds"
 
 
@@ -61,13 +63,16 @@ async def test_both_ways(chain: FileChain, redis_client: Redis) -> None:
         assert (chain.workspace / path).read_bytes() == content
 
         await chain.put_out("plan.pdf", content)
-        await chain.put_out("chart.png", b"\x89PNG of sorts")
+        await chain.put_out("chart.png", PICTURE)
+        await chain.put_out("fake.png", b"no picture")
         await chain.telegram.write(PERSON, "send it")
-        _, answer, first, second = await chain.said(4)
+        _, answer, first, second, third = await chain.said(5)
         assert "send it" in answer["text"]
         assert (first["document"]["file_name"], await chain.content(first)) == ("plan.pdf", content)
-        assert await chain.content(second) == b"\x89PNG of sorts"
+        assert await chain.content(second) == PICTURE
         assert "photo" in second
+        # What Telegram makes no photo of is a document.
+        assert third["document"]["file_name"] == "fake.png"
         assert await redis_client.keys(MailboxKeys(str(PERSON)).file("*")) == []
         assert await redis_client.hgetall(MailboxKeys(str(PERSON)).files) == {}
     log = chain.bridge.log()
@@ -164,3 +169,50 @@ async def test_a_file_is_delivered_once_however_often_the_bridge_is_killed(
     for message in said[1:]:
         number = int(message["document"]["file_name"][0])
         assert await chain.content(message) == contents[number]
+
+
+async def test_a_gateway_that_is_killed_in_the_middle_is_waited_for(chain: FileChain) -> None:
+    content = os.urandom(2_000_000)
+    async with AsyncExitStack() as stack:
+        gateway = await stack.enter_async_context(chain.gateway())
+        await stack.enter_async_context(chain.runner(gateway))
+        await chain.telegram.post("faults", kind="delay", method="getFile", seconds=3)
+        await chain.put_out("out.bin", content)
+        await chain.send_file("in.bin", content, "read")
+        await chain.telegram.wait("call", method="getFile", seconds=30)
+        gateway.process.kill()
+        await gateway.process.wait()
+        await stack.enter_async_context(chain.gateway())
+        answer, document = await chain.said(2)
+    [path] = chain.workspace.glob("inbox/*/*")
+    assert path.read_bytes() == content
+    assert path.name in answer["text"]
+    assert await chain.content(document) == content
+
+
+async def test_a_runner_that_is_killed_while_it_sends_loses_nothing_and_sends_nothing_twice(
+    chain: FileChain,
+) -> None:
+    contents = {f"{number}.bin": os.urandom(3_000_000) for number in range(5)}
+    async with chain.gateway() as gateway:
+        async with chain.runner(gateway) as runner:
+            for name, content in contents.items():
+                await chain.put_out(name, content)
+            await chain.send_file("in.txt", b"read me", "send all")
+            await until(
+                lambda: bool(list(chain.workspace.glob("outbox/sent/*/*"))),
+                "the runner sends the first",
+                60,
+            )
+            runner.kill()
+        await chain.next_run()
+        async with chain.runner(gateway):
+            answer, *documents = await chain.said(6)
+            await chain.telegram.write(PERSON, "and now?")
+            *_, last = await chain.said(7)
+    assert "send all" in answer["text"]
+    assert "and now?" in last["text"]
+    assert sorted(one["document"]["file_name"] for one in documents) == sorted(contents)
+    for document in documents:
+        assert await chain.content(document) == contents[document["document"]["file_name"]]
+    assert [path.name for path in chain.workspace.glob("inbox/*/*")] == ["in.txt"]

@@ -11,8 +11,10 @@ from agentsession_dev.telegram_server.errors import ApiError, bad_request, forbi
 JsonObject = dict[str, Any]
 ChatType = Literal["private", "group", "supergroup"]
 
-MAX_DOWNLOAD_BYTES = 20 * 1024 * 1024
-MAX_UPLOAD_BYTES = 50 * 1024 * 1024
+# Telegram's megabytes are millions.
+MAX_DOWNLOAD_BYTES = 20_000_000
+MAX_UPLOAD_BYTES = 50_000_000
+MAX_PHOTO_BYTES = 10_000_000
 
 
 @dataclass

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from importlib import resources
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Response
 from starlette.responses import StreamingResponse
@@ -70,7 +71,11 @@ def chat_router(service: TelegramService) -> APIRouter:
         if found is None:
             return Response(status_code=404)
         # Never shown inline: what an agent sends must not run in the page's origin.
-        headers = {"content-disposition": "attachment", "x-content-type-options": "nosniff"}
+        name = quote(found.name, safe="")
+        headers = {
+            "content-disposition": f"attachment; filename*=UTF-8''{name}",
+            "x-content-type-options": "nosniff",
+        }
         return Response(found.content, media_type="application/octet-stream", headers=headers)
 
     return router

@@ -6,7 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from agentsession_dev.telegram_server.account import MAX_UPLOAD_BYTES, Account, Chat, File
+from agentsession_dev.telegram_server.account import (
+    MAX_PHOTO_BYTES,
+    MAX_UPLOAD_BYTES,
+    Account,
+    Chat,
+    File,
+)
 from agentsession_dev.telegram_server.errors import ApiError, bad_request
 from agentsession_dev.telegram_server.journal import Journal
 from agentsession_dev.telegram_server.markup import FormattedText, parse_html, plain, utf16_length
@@ -164,6 +170,10 @@ class Sender:
             raise bad_request("file must be non-empty")
         if len(upload.content) > MAX_UPLOAD_BYTES:
             raise ApiError(413)
+        if kind == "photo" and len(upload.content) > MAX_PHOTO_BYTES:
+            raise bad_request("file is too big for a photo")
+        if kind == "photo" and not is_picture(upload.content):
+            raise bad_request("IMAGE_PROCESS_FAILED")
         return self.add_file(f"{kind}s", upload)
 
     def _post(self, chat: Chat, params: SendMessage | SendFile, content: JsonObject) -> JsonObject:
@@ -215,6 +225,12 @@ class Sender:
         chat.messages[message["message_id"]] = changed
         self._journal.add("edit", chat.id, changed)
         return changed
+
+
+def is_picture(content: bytes) -> bool:
+    """Whether a file begins as a picture does that Telegram makes a photo of."""
+    webp = content[:4] == b"RIFF" and content[8:12] == b"WEBP"
+    return webp or content.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"))
 
 
 def describe_file(file: File) -> JsonObject:

@@ -73,6 +73,7 @@ class FileChain:
     folder: Path
     redis_url: str
     kubeconfig: Path
+    kube_api: KubeApi
     ports: tuple[int, int] = field(default_factory=lambda: (free_port(), free_port()))
 
     @property
@@ -100,6 +101,19 @@ class FileChain:
             gateway, self.volume, cli if cli.exists() else fake_cli(self.folder)
         ) as runner:
             yield runner
+
+    async def next_run(self) -> None:
+        """The operator's answer to a run that died: the next one, with a pod and a token of its own."""
+        token = "token-of-run-2"
+        self.kube_api.cluster.add_run(SESSION, SESSION_UID, 2, token)
+        self.volume.token.write_text(f"{token}\n")
+        await self.store.begin_run(
+            str(PERSON),
+            run=f"{SESSION_UID}/2",
+            expected=RUN,
+            session_uid=SESSION_UID,
+            launch=LaunchType.RESUME,
+        )
 
     async def send_file(
         self, name: str, content: bytes, caption: str = "", media: str = "document"
@@ -170,7 +184,9 @@ async def file_chain(
         volume.token.write_text(f"{TOKEN}\n")
         await bridge.start()
         try:
-            yield FileChain(telegram, store, bridge, volume, folder, valkey.url, kubeconfig)
+            yield FileChain(
+                telegram, store, bridge, volume, folder, valkey.url, kubeconfig, kube_api
+            )
         finally:
             if bridge.process is not None:
                 await bridge.kill()

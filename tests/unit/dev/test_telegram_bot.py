@@ -225,10 +225,22 @@ async def test_files_in_and_out(world: Telegram, bot: telegram.Bot) -> None:
         await bot.get_file("no-such-file")
 
 
+async def test_a_photo_is_a_picture_of_at_most_10_megabytes(bot: telegram.Bot) -> None:
+    png = b"\x89PNG\r\n\x1a\n"
+    sent = await bot.send_photo(ADA, png + b"...")
+    assert len(sent.photo) == 1
+    for content, reason in (
+        (b"text", "Image_process_failed"),
+        (png + bytes(10_000_000), "too big"),
+    ):
+        with pytest.raises(BadRequest, match=reason):
+            await bot.send_photo(ADA, content)
+
+
 async def test_a_file_over_20_megabytes_cannot_be_downloaded(
     world: Telegram, bot: telegram.Bot
 ) -> None:
-    content = bytes(20 * 1024 * 1024 + 1)
+    content = bytes(20_000_001)
     form = {"user_id": str(ADA)}
     answer = await world.http.post("/_control/files", data=form, files={"file": ("big", content)})
     with pytest.raises(BadRequest, match=r"[Ff]ile is too big"):

@@ -103,5 +103,5 @@ async def test_page_and_assets_are_served_and_files_never_inline(world: Telegram
         sent = await bot.send_document(ADA, b"<script>1</script>", filename="x.html")
     assert sent.document is not None
     answer: httpx.Response = await world.http.get(f"/files/{sent.document.file_id}")
-    assert answer.headers["content-disposition"] == "attachment"
+    assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''x.html"
     assert answer.headers["content-type"] == "application/octet-stream"

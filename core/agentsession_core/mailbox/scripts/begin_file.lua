@@ -18,7 +18,7 @@ redis.call('DEL', KEYS[3])
 if held + size > tonumber(ARGV[5]) then return {'full'} end
 -- Files never take the half that messages need: a Redis that is full stops everybody.
 local memory = redis.call('INFO', 'memory')
-local most, used = tonumber(memory:match('maxmemory:(%d+)') or '0'), tonumber(memory:match('used_memory:(%d+)'))
+local most, used = tonumber(memory:match('maxmemory:(%d+)') or '0'), tonumber(memory:match('used_memory:(%d+)') or '0')
 if most > 0 and used + size > most / 2 then return {'store_full'} end
 local upload = now[1] .. '.' .. string.format('%06d', now[2])
 redis.call('HSET', KEYS[2], own, cjson.encode({name = ARGV[3], size = size, held = 0, upload = upload,
