@@ -21,6 +21,8 @@ TELEGRAM_SECRET = "agentsession-telegram"  # noqa: S105 - a Secret's name
 TELEGRAM_SECRET_KEY = "telegram-token"  # noqa: S105 - a key's name
 # Whom the page offers; the first is the user of the demo's session.
 PEOPLE = ((42, "You"), (43, "A friend"))
+# Who writes in make bench; the page does not offer them.
+BENCH_PERSON = 4099
 MODEL_SECRET_KEY = "anthropic-api-key"  # noqa: S105 - a key's name
 
 
@@ -148,7 +150,7 @@ def telegram_values(settings: Settings) -> dict[str, Any]:
             "enabled": True,
             "people": [{"id": number, "name": name} for number, name in PEOPLE],
         },
-        "bridge": {"allowedUsers": [number for number, _ in PEOPLE]},
+        "bridge": {"allowedUsers": [*(number for number, _ in PEOPLE), BENCH_PERSON]},
     }
 
 

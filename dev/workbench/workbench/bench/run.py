@@ -16,6 +16,7 @@ from kubernetes.client.exceptions import ApiException
 from redis import Redis, RedisError
 
 from workbench.bench.audit import AuditLog
+from workbench.bench.chats import measure_chats
 from workbench.bench.context import Context
 from workbench.bench.figures import Section
 from workbench.bench.ground import WAIT_SECONDS, Body, Ground
@@ -113,6 +114,7 @@ class _Bench:
         self._send_rested(awake)
         self._measure(f"awake: {rounds} messages", lambda: measure_warm(context, awake))
         self._measure(f"suspended: {rounds} messages", lambda: measure_suspended(context))
+        self._measure(f"chat: twice {rounds} messages", lambda: measure_chats(context))
         self._send_rested(awake)
         self._measure("pass-through", lambda: measure_passthrough(context, awake))
         self._measure("operator's writes", lambda: measure_writes(context))

@@ -94,6 +94,28 @@ class Session:
             )
         return seen
 
+    def suspend_after(self, seconds: int) -> None:
+        """Lets it sleep after so many idle seconds."""
+        self.ground.custom.patch_namespaced_custom_object(
+            naming.GROUP,
+            naming.VERSION,
+            self.ground.namespace,
+            naming.SESSION_PLURAL,
+            self.name,
+            {"spec": {"idlePolicy": {"suspendAfterSeconds": seconds}}},
+        )
+
+    def wait_asleep(self, runs: int) -> None:
+        """Waits until it sleeps after so many runs: before, its status may be of an earlier sleep.
+
+        Raises WorkbenchError.
+        """
+        self.ground.wait_session(
+            self.name,
+            f"phase Suspended after run {runs}",
+            lambda body: _phase(body) == "Suspended" and _runs(body) >= runs,
+        )
+
     def wait_running_pod(self) -> str:
         """Name of the session's pod once commands can be run in it. Raises WorkbenchError."""
         pod = self.ground.wait_pod(self.selector, "a running container", _is_running)
@@ -130,3 +152,7 @@ def _is_running(pod: Body) -> bool:
     containers = pod.get("status", {}).get("containerStatuses") or []
     running = bool(containers) and all("running" in c.get("state", {}) for c in containers)
     return running and "deletionTimestamp" not in pod["metadata"]
+
+
+def _runs(body: Body) -> int:
+    return int(body.get("status", {}).get("runs", 0))
