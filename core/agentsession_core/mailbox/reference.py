@@ -22,8 +22,16 @@ Besides these: `user:<id>:run`, `:last`, `:prompt` and `:usage` (hashes between 
 has), `:files` (hash: for each file on its way out JSON of `name`, `size` and `held`, complete when equal;
 a day) with its bytes in the lists `:file:<turn>.<number>`, `:seen:<source>:<id>` (48 hours, against a
 message that is sent twice), `:ended` (a day long the uid of the session that ended
-with it: an operator whose watch is late does not make it anew), `sessions:epoch`, `sessions:mailboxes`,
-`sessions:backlog`, `sessions:activity`.
+with it: an operator whose watch is late does not make it anew), `:export` (hash: a terminal waits for the
+workspace; goes with its gateway).
+
+For the installation: `sessions:epoch` (the mark of a Redis that the operator knows; without it nothing is
+decided), `sessions:mailboxes` (set), `sessions:backlog` (set: mailboxes with a message),
+`sessions:activity` (sorted set: newest message or turn of each mailbox, in seconds since the epoch),
+`sessions:queue` (sorted set: mailboxes that wait for a run, with their place from 1, chats and tasks apart;
+written whole, gone two minutes after the operator), `sessions:undelivered` (sorted set: ended mailboxes
+whose `outgoing` is still there, with the time of the end), `usage:<user>:<day>` (hash: a user's sums of a
+day, 40 days).
 
 To put in a message by hand: `XADD user:42:incoming * text hello` and `SADD sessions:backlog 42`. It is
 served within half a minute (without the second within ten minutes, if the session sleeps).
