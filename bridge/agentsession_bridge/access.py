@@ -33,12 +33,12 @@ class AccessList(BaseModel):
     allowed_users: frozenset[UserId] = frozenset()
     allowed_groups: frozenset[GroupId] = frozenset()
 
-    def allows(self, user_id: int, place: Place) -> bool:
-        """Whether a person may talk to the bot in a place."""
+    def allows(self, user_id: int, place: Place, paired: frozenset[int] = frozenset()) -> bool:
+        """Whether a person may talk to the bot in a place; `paired` are people besides the list's."""
         in_place = (
             place.chat_id == user_id if place.is_private else place.chat_id in self.allowed_groups
         )
-        return in_place and user_id in self.allowed_users
+        return in_place and (user_id in self.allowed_users or user_id in paired)
 
 
 def read_access(text: str) -> AccessList:

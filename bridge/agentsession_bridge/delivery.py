@@ -8,12 +8,15 @@ from functools import partial
 
 import structlog
 from redis import RedisError
-from telegram.error import TelegramError
+from telegram.error import BadRequest, TelegramError
 
+from agentsession_bridge.buttons import buttons_of
 from agentsession_bridge.files_out import FilesOut
+from agentsession_bridge.formatting.messages import Message
+from agentsession_bridge.live import LiveTurns
 from agentsession_bridge.metrics import Metrics
 from agentsession_bridge.outbox import Entry, Outbox
-from agentsession_bridge.pace import Lanes
+from agentsession_bridge.pace import Lanes, is_answer
 from agentsession_bridge.places import Place, message_number, read_place
 from agentsession_bridge.presence import Presence
 from agentsession_bridge.telegram_client import ChatGoneError, ChatMovedError, Chats
@@ -36,14 +39,18 @@ class Delivery:
         files: FilesOut,
         lanes: Lanes,
         presence: Presence,
+        live: LiveTurns,
         metrics: Metrics,
+        route_of: Callable[[str], str],
     ) -> None:
+        self._metrics = metrics
+        self._route_of = route_of
         self._outbox = outbox
         self._files = files
+        self._live = live
         self._chats = chats
         self._lanes = lanes
         self._presence = presence
-        self._metrics = metrics
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._pointers: dict[str, list[str]] = {}
 
@@ -101,11 +108,17 @@ class Delivery:
         try:
             await self._send_all(mailbox, place, entry, saying)
         except ChatGoneError as error:
-            arrived = False
             log.warning("nobody to deliver to", mailbox=mailbox, reason=str(error))
+            arrived = False
+        except BadRequest as error:
+            # Said again it would be refused again, and hold up everything behind it.
+            log.error("telegram refuses an answer", mailbox=mailbox, reason=error.message)
+            arrived = await self._as_document(mailbox, place, entry, len(saying.messages))
         at = await self._outbox.done(mailbox, entry, len(saying.messages) + 1)
         await self._files.drop(mailbox, entry)
         self._metrics.delivered(entry, at, arrived=arrived)
+        if arrived and entry.ends_waiting:
+            self._metrics.answered(self._route_of(mailbox), entry, at)
         numbers = [number for key in entry.reply_to if (number := message_number(key)) is not None]
         self._presence.answered(place, numbers)
 
@@ -115,15 +128,39 @@ class Delivery:
             await self._once(mailbox, entry, 0, place, send_file)
             return
         for number, message in enumerate(saying.messages):
-            reply_to = None if place.is_private or number else _newest(entry)
-            send = partial(
-                self._chats.send, html=message.html, text=message.text, reply_to=reply_to
-            )
-            await self._once(mailbox, entry, number, place, send)
+            say = partial(self._say, mailbox, entry, number, message)
+            await self._once(mailbox, entry, number, place, say)
         if saying.document is not None:
             content = saying.document.encode()
             send = partial(self._chats.send_document, name="answer.md", content=content)
             await self._once(mailbox, entry, len(saying.messages), place, send)
+
+    async def _as_document(self, mailbox: str, place: Place, entry: Entry, number: int) -> bool:
+        """The words as a file: whatever is in them, nothing in it can be wrong for Telegram."""
+        send = partial(self._chats.send_document, name="answer.md", content=entry.text.encode())
+        try:
+            await self._once(mailbox, entry, number, place, send)
+        except (BadRequest, ChatGoneError) as error:
+            log.error("given up", mailbox=mailbox, error=type(error).__name__)
+            return False
+        return True
+
+    async def _say(
+        self, mailbox: str, entry: Entry, number: int, message: Message, place: Place
+    ) -> int:
+        if number == 0 and entry.ends_waiting:
+            announced = await self._live.settle(mailbox, entry.turn)
+            if announced is not None:
+                said = await self._chats.edit(place, announced, message.html, message.text)
+                if said:
+                    return announced
+        return await self._chats.send(
+            place,
+            message.html,
+            message.text,
+            reply_to=None if place.is_private or number else _newest(entry),
+            buttons=buttons_of(entry) if number == 0 else (),
+        )
 
     async def _once(
         self, mailbox: str, entry: Entry, number: int, place: Place, send: Send
@@ -131,14 +168,26 @@ class Delivery:
         part = await self._outbox.part(mailbox, entry, number)
         if part.message_id is not None:
             return
-        if part.doubtful:
-            log.warning("sent again: nobody knows whether it arrived", mailbox=mailbox)
+        doubtful = part.doubtful
+
+        async def attempt(where: Place) -> int:
+            nonlocal doubtful
+            if doubtful:
+                self._metrics.sent_again.inc()
+                log.warning("sent again: nobody knows whether it arrived", mailbox=mailbox)
+            doubtful = False
+            try:
+                return await send(where)
+            except TelegramError as error:
+                doubtful = not is_answer(error)
+                raise
+
         await self._outbox.sending(mailbox, entry, number)
         try:
-            message_id = await self._lanes.send(place.chat_id, lambda: send(place))
+            message_id = await self._lanes.send(place.chat_id, lambda: attempt(place))
         except ChatMovedError as moved:
             elsewhere = Place(moved.chat_id, place.thread_id)
-            message_id = await self._lanes.send(elsewhere.chat_id, lambda: send(elsewhere))
+            message_id = await self._lanes.send(elsewhere.chat_id, lambda: attempt(elsewhere))
         await self._outbox.sent(mailbox, entry, number, message_id)
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
+from agentsession_bridge import placeholders
 from agentsession_core.mailbox import keys
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.parse import read_fields, read_streams, read_text
@@ -24,14 +25,16 @@ _SENDING: Final = "sending"
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing to say; `entry_id` is the stream's.
+    """One thing to say; `entry_id` is the stream's, `said` the turn's or the notice's own.
 
     `came_at`: when the oldest message came that it answers, `launch` what that found.
     """
 
     entry_id: str
+    said: str
     kind: str
     chat: str
+    turn: str
     outcome: str
     text: str
     reply_to: tuple[str, ...]
@@ -39,6 +42,11 @@ class Entry:
     file: str = ""
     came_at: float | None = None
     launch: str = ""
+
+    @property
+    def ends_waiting(self) -> bool:
+        """Whether somebody has waited for it: it takes the place of what was announced."""
+        return self.kind == "answer" or bool(self.reply_to)
 
 
 @dataclass(frozen=True)
@@ -100,12 +108,18 @@ class Outbox:
 
     async def sent(self, mailbox: str, entry: Entry, number: int, message_id: int) -> None:
         """Telegram has it."""
-        await self._note(mailbox, entry, number, str(message_id))
+        # In one step: the next answer would be put in the place of this one otherwise.
+        announced = placeholders.FIELD if entry.ends_waiting and number == 0 else None
+        await self._note(mailbox, entry, number, str(message_id), announced)
 
-    async def _note(self, mailbox: str, entry: Entry, number: int, value: str) -> None:
+    async def _note(
+        self, mailbox: str, entry: Entry, number: int, value: str, settled: str | None = None
+    ) -> None:
         key = MailboxKeys(mailbox).sent
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.hset(key, f"{entry.entry_id}.{number}", value)
+            if settled is not None:
+                pipe.hdel(key, settled)
             # What belongs to an entry that was given up goes by itself.
             pipe.expire(key, SENT_SECONDS)
             await pipe.execute()
@@ -130,8 +144,10 @@ def _read(entry_id: Any, fields: Any) -> Entry:
         reply_to = ()
     return Entry(
         entry_id=read_text(entry_id),
+        said=named.get("id", ""),
         kind=named.get("kind", "answer"),
         chat=named.get("chat", ""),
+        turn=named.get("turn", ""),
         outcome=named.get("outcome", ""),
         text=named.get("text", ""),
         reply_to=reply_to,

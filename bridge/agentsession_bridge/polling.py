@@ -6,16 +6,19 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
+from redis import RedisError
 from telegram import Bot, Update
 from telegram.error import Conflict, NetworkError, RetryAfter, TelegramError
 
+from agentsession_bridge.arrivals import KINDS
+from agentsession_bridge.metrics import Metrics
 from agentsession_bridge.pace import seconds_of
 
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 30
-# Unknown kinds are left out by default: those that we read have to be named.
-KINDS = ("message", "edited_message")
+# A poll, the answer's 20 s, and some: beyond it the poll hangs, whatever the socket says.
+STALLED_SECONDS = 75.0
 FIRST_RETRY_SECONDS = 0.5
 LAST_RETRY_SECONDS = 30.0
 # Longer than a poll: whoever polls as well has ended by then, or is a second bridge that stays.
@@ -24,21 +27,33 @@ CONFLICT_SECONDS = 35.0
 Handle = Callable[[Update], Awaitable[None]]
 
 
+class PollStalledError(Exception):
+    """A poll was given up."""
+
+
 class Poller:
-    """Reads updates for ever. `polled_at`: monotonic time of the newest answer, for liveness."""
+    """Reads updates for ever. `polled_at`: monotonic time of the newest answer, for liveness.
+
+    `renew` opens the connections of polls anew.
+    """
 
     def __init__(
         self,
         bot: Bot,
         handle: Handle,
+        renew: Callable[[], Awaitable[None]],
+        metrics: Metrics,
         now: Callable[[], float],
         jitter: Callable[[], float],
     ) -> None:
         self._bot = bot
         self._handle = handle
+        self._renew = renew
+        self._metrics = metrics
         self._now = now
         self._jitter = jitter
         self._offset: int | None = None
+        self._hooked = True
         self.polled_at: float | None = None
         self.in_conflict = False
 
@@ -48,8 +63,8 @@ class Poller:
         while True:
             try:
                 await self.poll_once()
-            except TelegramError as error:
-                pause = self._pause(error, failures)
+            except (TelegramError, RedisError, PollStalledError) as error:
+                pause = await self._pause(error, failures)
                 failures += 1
                 log.warning(
                     "poll failed", error=type(error).__name__, retry_seconds=round(pause, 1)
@@ -62,24 +77,49 @@ class Poller:
         """Ask once, and move the offset behind each update that was handled.
 
         Raises:
-            telegram.error.TelegramError: nothing was lost; what was not handled comes again.
+            telegram.error.TelegramError, redis.RedisError, PollStalledError: nothing was lost; what was
+                not handled comes again.
         """
-        # The first answer tells at once that Telegram is there and nobody else polls.
-        wait = POLL_SECONDS if self.polled_at is not None else 0
-        updates = await self._bot.get_updates(
-            offset=self._offset, timeout=wait, allowed_updates=KINDS
-        )
-        self.polled_at = self._now()
-        self.in_conflict = False
+        updates = await self._poll()
+        if not updates:
+            # All below the offset is confirmed. After a quiet week ids go on anywhere, lower ones too:
+            # an old offset would confirm them unread.
+            self._offset = None
         for update in updates:
             await self._handle(update)
             self._offset = update.update_id + 1
 
-    def _pause(self, error: TelegramError, failures: int) -> float:
+    async def _poll(self) -> tuple[Update, ...]:
+        try:
+            async with asyncio.timeout(STALLED_SECONDS):
+                if self._hooked:
+                    # One that an installation before has left would take every update away.
+                    await self._bot.delete_webhook()
+                    self._hooked = False
+                # The first answer tells at once that Telegram is there and nobody else polls.
+                updates = await self._bot.get_updates(
+                    offset=self._offset,
+                    timeout=POLL_SECONDS if self.polled_at is not None else 0,
+                    allowed_updates=KINDS,
+                )
+        except TimeoutError:
+            raise PollStalledError from None
+        self.polled_at = self._now()
+        self.in_conflict = False
+        return updates
+
+    async def _pause(self, error: Exception, failures: int) -> float:
         if isinstance(error, Conflict):
             self.in_conflict = True
+            self._metrics.conflicts.inc()
             return CONFLICT_SECONDS * (1 + self._jitter())
+        if isinstance(error, PollStalledError):
+            self._metrics.poll_stalls.inc()
+            await self._renew()
+        else:
+            self._metrics.poll_failures.inc()
         if isinstance(error, RetryAfter):
             return seconds_of(error)
-        longest = LAST_RETRY_SECONDS if isinstance(error, NetworkError) else CONFLICT_SECONDS
+        fleeting = isinstance(error, NetworkError | RedisError | PollStalledError)
+        longest = LAST_RETRY_SECONDS if fleeting else CONFLICT_SECONDS
         return min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 10), longest) * (1 + self._jitter())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -15,6 +16,7 @@ from kubernetes_asyncio import watch
 from kubernetes_asyncio.client import ApiClient, ApiException, CustomObjectsApi
 
 from agentsession_core import kube, naming
+from agentsession_core.settings import Route
 
 log = structlog.get_logger(__name__)
 
@@ -23,6 +25,7 @@ REQUEST_TIMEOUT_SECONDS: Final = 5.0
 WATCH_SECONDS: Final = 300
 RETRY_SECONDS: Final = 1.0
 PAGE: Final = 500
+REASON_CHARACTERS: Final = 300
 
 
 class SessionRefusedError(Exception):
@@ -35,7 +38,11 @@ class ClusterUnavailableError(Exception):
 
 @dataclass(frozen=True)
 class HeldMailbox:
-    """The session that holds a mailbox: the oldest one that names it."""
+    """The session that holds a mailbox: the oldest one that names it.
+
+    `problem`: why it is not ready, in the operator's words; `expires_at` as status has it;
+    `route`: the kind of agent that the bridge gave it, "" if another made the session.
+    """
 
     namespace: str
     name: str
@@ -43,22 +50,29 @@ class HeldMailbox:
     user: str
     created_at: str
     phase: str
+    problem: str = ""
+    queue_position: int | None = None
+    expires_at: str = ""
+    route: str = ""
 
 
 @dataclass(frozen=True)
 class NewSession:
-    """A session to be made."""
+    """A session to be made; `template` is empty for the namespace's default."""
 
     name: str
     user: str
     mailbox: str
     display_name: str
+    route: str
+    template: str
 
 
 class SessionIndex:
     """All sessions by mailbox, kept by a watch on each namespace."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed: Callable[[str], None] = lambda _: None) -> None:
+        self._changed = changed
         self._mailboxes: dict[str, dict[str, HeldMailbox]] = {}
         self._boxes: dict[str, str] = {}
 
@@ -76,6 +90,7 @@ class SessionIndex:
         mailbox = raw["spec"].get("mailbox") or raw["spec"]["user"]["id"]
         self._boxes[uid] = mailbox
         self._mailboxes.setdefault(mailbox, {})[uid] = _held(raw)
+        self._changed(mailbox)
 
     def remove(self, uid: str) -> None:
         """Forget a session."""
@@ -93,15 +108,27 @@ class SessionIndex:
 
 
 def _held(raw: Mapping[str, Any]) -> HeldMailbox:
-    metadata = raw["metadata"]
+    metadata, status = raw["metadata"], raw.get("status") or {}
+    conditions: dict[str, Any] = {one["type"]: one for one in status.get("conditions") or ()}
+    ready = conditions.get("Ready", {})
     return HeldMailbox(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata["uid"],
         user=raw["spec"]["user"]["id"],
         created_at=metadata["creationTimestamp"],
-        phase=(raw.get("status") or {}).get("phase", ""),
+        phase=status.get("phase", ""),
+        problem=ready.get("message", "") if ready.get("status") == "False" else "",
+        queue_position=status.get("queuePosition"),
+        expires_at=status.get("expirationTime", ""),
+        route=_route(metadata.get("labels") or {}),
     )
+
+
+def _route(labels: Mapping[str, str]) -> str:
+    found = labels.get(naming.LABEL_ROUTE, "")
+    # Anybody may write a label: what is no route of ours must not become a metric's.
+    return found if found in set(Route) else ""
 
 
 class Sessions:
@@ -126,8 +153,8 @@ class Sessions:
         for event in self._listed.values():
             await event.wait()
 
-    async def create(self, session: NewSession) -> None:
-        """Make a session; one of that name that is there already is fine.
+    async def create(self, session: NewSession) -> bool:
+        """Make a session; False for one of that name that is there already, which is fine.
 
         Raises:
             SessionRefusedError: quota, admission, or rights.
@@ -137,10 +164,14 @@ class Sessions:
         body = {
             "apiVersion": naming.API_VERSION,
             "kind": naming.SESSION_KIND,
-            "metadata": {"name": session.name, "labels": {naming.LABEL_USER: session.user}},
+            "metadata": {
+                "name": session.name,
+                "labels": {naming.LABEL_USER: session.user, naming.LABEL_ROUTE: session.route},
+            },
             "spec": {
                 "user": {"id": session.user, "displayName": session.display_name[:256]},
                 "mailbox": session.mailbox,
+                **({"templateRef": {"name": session.template}} if session.template else {}),
             },
         }
         try:
@@ -148,6 +179,8 @@ class Sessions:
         except ApiException as error:
             if error.status != 409:
                 raise _meaning(error) from None
+            return False
+        return True
 
     async def wake(self, held: HeldMailbox, message_id: str, at: float) -> None:
         """Say by server-side apply that a message waits: exactly user.id and inbox.
@@ -245,5 +278,14 @@ def _path(namespace: str) -> str:
 
 def _meaning(error: ApiException) -> Exception:
     if error.status is not None and 400 <= error.status < 500 and error.status != 429:
-        return SessionRefusedError(f"{error.status} {error.reason}")
+        return SessionRefusedError(_words(error))
     return ClusterUnavailableError(f"{error.status} {error.reason}")
+
+
+def _words(error: ApiException) -> str:
+    """The API server's own words: a quota's or an admission's."""
+    try:
+        said = json.loads(error.body or "")["message"]
+    except (ValueError, KeyError, TypeError):
+        said = error.reason
+    return str(said)[:REASON_CHARACTERS]

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import structlog
-from pydantic import SecretStr
 from telegram import (
     Bot,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
     LinkPreviewOptions,
     Message,
     ReplyParameters,
 )
 from telegram.constants import ParseMode
 from telegram.error import BadRequest, ChatMigrated, Forbidden, TelegramError
-from telegram.request import HTTPXRequest
 
 from agentsession_bridge.places import Place
 
-# Its times are timedeltas in the next major version; until then it warns unless this is set.
-os.environ.setdefault("PTB_TIMEDELTA", "true")
-
 log = structlog.get_logger(__name__)
 
-POOL_SIZE = 64
-CONNECT_SECONDS = 5.0
-ANSWER_SECONDS = 20.0
+T = TypeVar("T")
 _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
+_NO_MESSAGE = ("message to edit not found", "message can't be edited", "message_id_invalid")
 _GONE = (
     "chat not found",
     "user is deactivated",
@@ -36,6 +33,14 @@ _GONE = (
     "have no rights",
     "thread not found",
 )
+
+
+@dataclass(frozen=True)
+class Button:
+    """A button below a message; `data` comes back when it is pressed, at most 64 bytes."""
+
+    text: str
+    data: str
 
 
 class ChatGoneError(Exception):
@@ -50,41 +55,97 @@ class ChatMovedError(Exception):
         self.chat_id = chat_id
 
 
-def make_bot(token: SecretStr, base_url: str, base_file_url: str) -> Bot:
-    """Return a client that has not talked to Telegram yet."""
-
-    def request(pool: int, read: float) -> HTTPXRequest:
-        return HTTPXRequest(
-            connection_pool_size=pool,
-            connect_timeout=CONNECT_SECONDS,
-            read_timeout=read,
-            pool_timeout=read,
-        )
-
-    return Bot(
-        token.get_secret_value(),
-        base_url=base_url,
-        base_file_url=base_file_url,
-        request=request(POOL_SIZE, ANSWER_SECONDS),
-        get_updates_request=request(2, ANSWER_SECONDS),
-    )
-
-
 class Chats:
     """Calls to chats. Every call raises ChatGoneError, ChatMovedError or a TelegramError to repeat."""
 
     def __init__(self, bot: Bot) -> None:
         self._bot = bot
 
-    async def send(self, place: Place, html: str, text: str, *, reply_to: int | None = None) -> int:
+    async def send(
+        self,
+        place: Place,
+        html: str,
+        text: str,
+        *,
+        reply_to: int | None = None,
+        buttons: Sequence[Button] = (),
+    ) -> int:
         """Send a message as HTML, as plain text if Telegram refuses the HTML; return its id."""
+
+        async def call(words: str, mode: ParseMode | None) -> Message:
+            return await self._bot.send_message(
+                place.chat_id,
+                words,
+                parse_mode=mode,
+                message_thread_id=place.thread_id,
+                link_preview_options=_NO_PREVIEW,
+                reply_parameters=_reply(reply_to),
+                reply_markup=_keyboard(buttons),
+            )
+
+        sent: Message = await _as_html_or_text(call, html, text)
+        return sent.message_id
+
+    async def edit(
+        self,
+        place: Place,
+        message_id: int,
+        html: str,
+        text: str,
+        *,
+        buttons: Sequence[Button] = (),
+    ) -> bool:
+        """Make a message of ours say something else; False for one that is not there any more."""
+
+        async def call(words: str, mode: ParseMode | None) -> Any:
+            return await self._bot.edit_message_text(
+                words,
+                place.chat_id,
+                message_id,
+                parse_mode=mode,
+                link_preview_options=_NO_PREVIEW,
+                reply_markup=_keyboard(buttons),
+            )
+
         try:
-            return await self._send(place, html, ParseMode.HTML, reply_to)
+            await _as_html_or_text(call, html, text)
         except BadRequest as error:
-            if "parse entities" not in error.message.lower():
+            reason = error.message.lower()
+            if any(word in reason for word in _NO_MESSAGE):
+                return False
+            if "not modified" not in reason:
                 raise
-            log.warning("telegram refused the markup", reason=error.message)
-        return await self._send(place, text, None, reply_to)
+        return True
+
+    async def take_buttons(self, place: Place, message_id: int) -> None:
+        """Take the buttons off a message. Never raises: they may be gone."""
+        try:
+            await self._bot.edit_message_reply_markup(place.chat_id, message_id)
+        except TelegramError as error:
+            log.info("buttons not taken off", reason=type(error).__name__)
+
+    async def draft(self, place: Place, draft_id: int, html: str, text: str) -> None:
+        """Show an answer that is being written, for 30 s, with a Stop button of Telegram's own."""
+
+        async def call(words: str, mode: ParseMode | None) -> bool:
+            return await self._bot.send_message_draft(
+                place.chat_id,
+                draft_id,
+                words,
+                message_thread_id=place.thread_id,
+                parse_mode=mode,
+                # Newer than the library.
+                api_kwargs={"can_stop": True},
+            )
+
+        await _as_html_or_text(call, html, text)
+
+    async def answer_press(self, query_id: str, text: str) -> None:
+        """Take the waiting sign off a pressed button. Never raises: the press may be too old."""
+        try:
+            await self._bot.answer_callback_query(query_id, text)
+        except TelegramError as error:
+            log.info("press not answered", reason=type(error).__name__)
 
     async def send_document(self, place: Place, name: str, content: bytes) -> int:
         """Send a file; return the message's id."""
@@ -110,19 +171,26 @@ class Chats:
         except TelegramError as error:
             log.info("no typing", reason=type(error).__name__)
 
-    async def _send(
-        self, place: Place, text: str, mode: ParseMode | None, reply_to: int | None
-    ) -> int:
+
+async def _as_html_or_text(
+    call: Callable[[str, ParseMode | None], Awaitable[T]], html: str, text: str
+) -> T:
+    try:
         with meaning():
-            sent: Message = await self._bot.send_message(
-                place.chat_id,
-                text,
-                parse_mode=mode,
-                message_thread_id=place.thread_id,
-                link_preview_options=_NO_PREVIEW,
-                reply_parameters=_reply(reply_to),
-            )
-        return sent.message_id
+            return await call(html, ParseMode.HTML)
+    except BadRequest as error:
+        if "parse entities" not in error.message.lower():
+            raise
+        log.warning("telegram refused the markup", reason=error.message)
+    with meaning():
+        return await call(text, None)
+
+
+def _keyboard(buttons: Sequence[Button]) -> InlineKeyboardMarkup | None:
+    if not buttons:
+        return None
+    row = [InlineKeyboardButton(button.text, callback_data=button.data) for button in buttons]
+    return InlineKeyboardMarkup([row])
 
 
 def _reply(message_id: int | None) -> ReplyParameters | None:

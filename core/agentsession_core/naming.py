@@ -24,6 +24,8 @@ LABEL_SESSION: Final = f"{GROUP}/session"
 LABEL_SESSION_UID: Final = f"{GROUP}/session-uid"
 LABEL_USER: Final = f"{GROUP}/user"
 LABEL_RUN: Final = f"{GROUP}/run"
+# Which kind of agent the bridge gave to a person: cli-agent or other.
+LABEL_ROUTE: Final = f"{GROUP}/route"
 LABEL_CREDENTIALS: Final = f"{GROUP}/credentials"
 # On run pods only; the chart's NetworkPolicies select by it (docs/adr/0003).
 LABEL_NETWORK: Final = f"{GROUP}/network"

@@ -5,11 +5,12 @@ Every field here is a chart value or follows from one; `docs/configuration.md` i
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from agentsession_core.api.template import AgentSessionTemplateSpec
@@ -23,6 +24,8 @@ ANTHROPIC_API_KEY: Final = "anthropic-api-key"
 ANTHROPIC_OAUTH_TOKEN: Final = "anthropic-oauth-token"
 TELEGRAM_TOKEN: Final = "telegram-token"
 DATABASE_PASSWORD: Final = "orchestrator-database-password"
+TELEGRAM_WEBHOOK_SECRET: Final = "telegram-webhook-secret"
+USE_CLI_AGENT: Final = "USE_CLI_AGENT"
 
 
 class SettingsError(Exception):
@@ -106,11 +109,60 @@ class OperatorSettings(SettingsModel):
 
 
 class TelegramSettings(SettingsModel):
-    """The Bot API. The bot's token is the secret file `telegram-token`."""
+    """The Bot API. The bot's token is the secret file `telegram-token`.
+
+    With `webhook_url` Telegram brings updates there instead of being asked for them; the secret file
+    `telegram-webhook-secret` is then needed.
+    """
 
     api_url: str = Field(
         default="https://api.telegram.org", pattern=r"^https?://[^/]+$", alias="apiURL"
     )
+    webhook_url: str = Field(
+        default="", pattern=r"^(https?://[^/?#]+/[A-Za-z0-9/_.-]+)?$", alias="webhookURL"
+    )
+
+
+class LimitSettings(SettingsModel):
+    """What one person may send. 0 means no limit of the bridge's own."""
+
+    messages_per_hour: int = Field(default=120, ge=0, le=100_000)
+    waiting_messages: int = Field(default=20, ge=0, le=100)
+
+
+class PairingSettings(SettingsModel):
+    """Whether strangers get a code that `kubectl agents approve` takes."""
+
+    enabled: bool = True
+
+
+class Route(StrEnum):
+    """Kinds of agent that people get."""
+
+    CLI_AGENT = "cli-agent"
+    OTHER = "other"
+
+
+class RoutingSettings(SettingsModel):
+    """Which kind of agent, so which template, a new person gets.
+
+    The CLI agent: people of the list, and that percentage of all; nobody if not `use_cli_agent`. The
+    environment's USE_CLI_AGENT (true, false) comes before `use_cli_agent`. A template's name may be
+    empty: the namespace's default.
+    """
+
+    use_cli_agent: bool = Field(default=True, alias="useCLIAgent")
+    cli_agent_percent: int = Field(default=100, ge=0, le=100, alias="cliAgentPercent")
+    cli_agent_users: frozenset[str] = Field(default=frozenset(), alias="cliAgentUsers")
+    cli_agent_template: str = Field(default="", alias="cliAgentTemplate")
+    other_template: str = ""
+
+    @model_validator(mode="after")
+    def _has_another_kind(self) -> RoutingSettings:
+        everyone = self.use_cli_agent and self.cli_agent_percent == 100
+        if not everyone and not self.other_template:
+            raise ValueError("otherTemplate is needed for those who do not get the CLI agent")
+        return self
 
 
 class BridgeSettings(SettingsModel):
@@ -118,6 +170,9 @@ class BridgeSettings(SettingsModel):
 
     telegram: TelegramSettings = TelegramSettings()
     url: str = Field(default="http://agentsession-bridge:8080", pattern=r"^http://")
+    limits: LimitSettings = LimitSettings()
+    pairing: PairingSettings = PairingSettings()
+    routing: RoutingSettings = RoutingSettings()
     port: int = Field(default=8080, ge=1, le=65535)
     metrics_port: int = Field(default=9090, ge=1, le=65535)
 
@@ -180,6 +235,21 @@ def load_settings(path: Path) -> Settings:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise SettingsError(f"{path}: {where}: {first['msg']}") from error
+
+
+def with_cli_agent(settings: Settings, value: str) -> Settings:
+    """The settings as the environment's USE_CLI_AGENT has them; "" leaves them. Raises SettingsError."""
+    if not value:
+        return settings
+    if value.lower() not in ("true", "false"):
+        raise SettingsError(f"{USE_CLI_AGENT} is {value!r}; it can be true or false")
+    routing = settings.bridge.routing.model_dump() | {"use_cli_agent": value.lower() == "true"}
+    try:
+        changed = RoutingSettings.model_validate(routing)
+    except ValidationError as error:
+        raise SettingsError(f"{USE_CLI_AGENT}: {error.errors()[0]['msg']}") from error
+    bridge = settings.bridge.model_copy(update={"routing": changed})
+    return settings.model_copy(update={"bridge": bridge})
 
 
 class SecretFiles:

@@ -10,9 +10,12 @@ from typing import Any
 async def run_until_first_ends(*works: Coroutine[Any, Any, None]) -> None:
     """Runs everything until one ends, ends the others, and raises what the first raised."""
     tasks = [asyncio.create_task(work) for work in works]
-    done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in rest:
-        task.cancel()
-    await asyncio.gather(*rest, return_exceptions=True)
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        # Also when whoever waits here is ended.
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
     for task in done:
         task.result()

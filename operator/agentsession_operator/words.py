@@ -9,6 +9,7 @@ import structlog
 
 from agentsession_core.api import WhenDeleted
 from agentsession_core.mailbox.contract import Source
+from agentsession_core.mailbox.notices import end_notice
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_operator.assess import moment
 from agentsession_operator.cluster import Cluster, ClusterError, ConflictError
@@ -40,7 +41,7 @@ class Words:
 
     async def _warn(self, key: Key, world: World, action: WarnOfEnd) -> None:
         mailbox, box = world.session.mailbox, world.mailbox
-        identity = f"end.{world.uid}.{action.end}"
+        identity = end_notice(world.uid, action.end)
         if box.source is not None:
             await self._store.notice(
                 mailbox,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from agentsession_testing.bridge_world import agent, bridge, bridge_api_server, world
 from agentsession_testing.real_claude import model
 
-__all__ = ["model"]
+__all__ = ["agent", "bridge", "bridge_api_server", "model", "world"]

@@ -51,6 +51,10 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- if and $telegram.token $telegram.existingSecret -}}
 {{- fail "give only one of bridge.telegram.token and bridge.telegram.existingSecret" -}}
 {{- end -}}
+{{- $routing := .Values.bridge.routing -}}
+{{- if and (or (not $routing.useCLIAgent) (lt (int $routing.cliAgentPercent) 100)) (not $routing.otherTemplate) -}}
+{{- fail "bridge.routing.otherTemplate is empty: name the AgentSessionTemplate of those who do not get the CLI agent" -}}
+{{- end -}}
 {{- if and .Values.telegramServer.enabled (or $telegram.token $telegram.existingSecret) (not $telegram.apiURL) -}}
 {{- fail "telegramServer.enabled would be sent your bot's token: leave out the token, or set bridge.telegram.apiURL to where it belongs" -}}
 {{- end -}}
@@ -148,7 +152,20 @@ https://api.anthropic.com
 {{- end -}}
 {{- end -}}
 
-{{/* config.yaml of operator and gateway. */}}
+{{- define "agentsession.bridgeConfig" -}}
+{{- $bridge := .Values.bridge -}}
+{{- dict
+    "port" 8080
+    "metricsPort" 9090
+    "url" (printf "http://%s.%s.svc:8080" (include "agentsession.name" (list . "bridge")) .Release.Namespace)
+    "telegram" (dict "apiURL" (include "agentsession.telegramURL" .) "webhookURL" $bridge.telegram.webhookURL)
+    "limits" $bridge.limits
+    "pairing" (dict "enabled" $bridge.pairing.enabled)
+    "routing" $bridge.routing
+    | toYaml -}}
+{{- end -}}
+
+{{/* config.yaml of operator, gateway and bridge. */}}
 {{- define "agentsession.config" -}}
 {{- $agent := dict "image" (include "agentsession.image" (list . "agent")) "pullPolicy" .Values.images.agent.pullPolicy -}}
 {{- $models := dict "anthropic" (dict "baseURL" (include "agentsession.modelBaseURL" .)) "prices" .Values.gateway.models.prices -}}
@@ -164,7 +181,7 @@ https://api.anthropic.com
     "defaults" .Values.defaults
     "gateway" $gateway
     "operator" $operator
-    "bridge" (dict "port" 8080 "url" (printf "http://%s.%s.svc:8080" (include "agentsession.name" (list . "bridge")) .Release.Namespace) "telegram" (dict "apiURL" (include "agentsession.telegramURL" .)))
+    "bridge" (include "agentsession.bridgeConfig" . | fromYaml)
     "rollout" .Values.rollout
     | toYaml -}}
 {{- end -}}

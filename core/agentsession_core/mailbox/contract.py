@@ -186,6 +186,9 @@ class MailboxHash(Contract):
     agent_session_id: str | None = Field(
         default=None, description="the CLI's own id of that conversation"
     )
+    previous_session_id: str | None = Field(
+        default=None, description="that of the conversation before, for `/resume`"
+    )
     incoming_bytes: Number | None = Field(default=None, description="text and files that wait")
     reopened: Literal["1"] | None = Field(
         default=None, description="a message came after it was closed: it waits for a new session"

@@ -18,6 +18,12 @@ SESSIONS_ACTIVITY: Final = "sessions:activity"
 SESSIONS_QUEUE: Final = "sessions:queue"
 SESSIONS_UNDELIVERED: Final = "sessions:undelivered"
 OUTGOING_READY: Final = "outgoing:ready"
+# Sorted set of the bridge's codes that wait to be approved: score = their end. And a set: who was let in.
+PAIRING_CODES: Final = "pairing:codes"
+PAIRING_PEOPLE: Final = "pairing:people"
+# Name of the bridge that polls and delivers, as long as it renews it; and a hash: person → kind of agent.
+BRIDGE_LEASE: Final = "bridge:lease"
+BRIDGE_ROUTES: Final = "bridge:routes"
 
 
 @dataclass(frozen=True)
@@ -108,3 +114,18 @@ class MailboxKeys:
 def daily_usage(user: str, day: str) -> str:
     """Key of a user's sums of one day (`YYYY-MM-DD`, UTC), kept 40 days."""
     return f"usage:{user}:{day}"
+
+
+def hourly_messages(person: int, hour: int) -> str:
+    """Key of how many messages a person has sent in an hour (since the epoch); kept for that hour."""
+    return f"messages:{person}:{hour}"
+
+
+def pairing_code(code: str) -> str:
+    """Key of whose code it is; gone with the code."""
+    return f"pairing:code:{code}"
+
+
+def pairing_person(person: int) -> str:
+    """Key of a person's code; gone with the code."""
+    return f"pairing:person:{person}"

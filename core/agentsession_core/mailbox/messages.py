@@ -6,12 +6,14 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
+from agentsession_core.api.values import Reason
 from agentsession_core.mailbox.contract import NewMessage, Source
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.model import (
     Admission,
     CancelAnswer,
     Cancellation,
+    EditAnswer,
     IngestAnswer,
     PromptAdmission,
 )
@@ -30,7 +32,12 @@ class Messages(Scripted):
     """The transitions that begin outside of the cluster's own runs. Raises redis.RedisError."""
 
     async def ingest(
-        self, mailbox: str, message: NewMessage, *, new_conversation: bool = False
+        self,
+        mailbox: str,
+        message: NewMessage,
+        *,
+        new_conversation: bool = False,
+        most_waiting: int = INCOMING_MESSAGES,
     ) -> IngestAnswer:
         """Takes a person's message, once per source and id within 48 hours.
 
@@ -50,7 +57,7 @@ class Messages(Scripted):
                 message.text,
                 json.dumps([file.model_dump() for file in message.files], ensure_ascii=False),
                 "1" if new_conversation else "0",
-                INCOMING_MESSAGES,
+                min(most_waiting, INCOMING_MESSAGES),
                 INCOMING_BYTES,
                 SEEN_SECONDS,
                 OUTGOING_BYTES,
@@ -58,6 +65,35 @@ class Messages(Scripted):
         )
         self._observer.message_came(message.source, answer[0])
         return IngestAnswer(Admission(answer[0]), int(answer[1]), answer[2] == "1")
+
+    async def edit(
+        self, mailbox: str, *, source: Source, message: str, text: str, edition: str
+    ) -> EditAnswer:
+        """Gives a message that waits another text, once per id `edition`; it keeps its place.
+
+        Only REPLACED and KNOWN mean that nothing is left to do: a text that comes too late is a
+        message of its own.
+        """
+        k = MailboxKeys(mailbox)
+        answer = await self._run(
+            "edit",
+            [k.incoming, k.turn, k.state, k.seen(source, edition)],
+            [mailbox, source, message, text, SEEN_SECONDS, INCOMING_BYTES],
+        )
+        return EditAnswer(answer[0])
+
+    async def go_back(self, mailbox: str, *, wish: str) -> bool:
+        """Goes back to the conversation before (`/resume`), once per id `wish`.
+
+        False while messages wait or a turn runs, and where there is none to go back to.
+        """
+        k = MailboxKeys(mailbox)
+        answer = await self._run(
+            "go_back",
+            [k.state, k.incoming, k.turn, k.run, k.seen(Source.TELEGRAM, wish)],
+            [mailbox, SEEN_SECONDS, Reason.DRAINING],
+        )
+        return answer[0] == "back"
 
     async def ingest_prompt(
         self,

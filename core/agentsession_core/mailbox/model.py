@@ -232,6 +232,19 @@ class Admission(StrEnum):
         return self not in (Admission.NEW, Admission.KNOWN)
 
 
+class EditAnswer(StrEnum):
+    """What became of a person's new text for a message.
+
+    BEGUN: a turn is at work on the old one; GONE: the old one is answered; TOO_LARGE: 1 MiB waits.
+    """
+
+    REPLACED = "replaced"
+    KNOWN = "known"
+    BEGUN = "begun"
+    GONE = "gone"
+    TOO_LARGE = "too_large"
+
+
 @dataclass(frozen=True)
 class IngestAnswer:
     """`conversation` is the message's; `reopened`: the mailbox was closed, its workspace is gone.
@@ -319,13 +332,15 @@ class TurnGrant:
 @dataclass(frozen=True)
 class MailboxEvent:
     """An entry of a mailbox's events. `kind` is one of wire.EventKind, said by the runner, or
-    `turn`, said by the scripts: `data` is `{phase: begun|ended, messages, ...}` then."""
+    `turn`, said by the scripts: `data` is `{phase: begun|ended, messages, ...}` then. `seq` is the
+    runner's count within the turn, 0 for what the scripts say."""
 
     id: str
     turn: str
     kind: str
     source: str
     data: dict[str, Any]
+    seq: int = 0
 
 
 class CommitAnswer(StrEnum):

@@ -87,6 +87,7 @@ def read_event(entry_id: Any, fields: dict[Any, Any]) -> MailboxEvent:
         # An entry of an older release names none: it is shown to nobody.
         source=entry.get("source", ""),
         data=data if isinstance(data, dict) else {},
+        seq=int(entry["seq"]) if entry.get("seq", "").isdecimal() else 0,
     )
 
 

@@ -33,6 +33,12 @@ written whole, gone two minutes after the operator), `sessions:undelivered` (sor
 whose `outgoing` is still there, with the time of the end), `usage:<user>:<day>` (hash: a user's sums of a
 day, 40 days).
 
+The bridge's own, written by it alone: `bridge:lease` (which one works), `bridge:routes` (hash: person →
+kind of agent, for good), `messages:<person>:<hour>` (how many they have sent in it), `pairing:codes`,
+`pairing:code:<CODE>` and `pairing:person:<id>` (codes that wait, an hour), `pairing:people` (who was let
+in by one, as the API server said last). `:sent` also holds `placeholder`: the group's message in whose
+place the next answer goes.
+
 To put in a message by hand: `XADD user:42:incoming * text hello` and `SADD sessions:backlog 42`. It is
 served within half a minute (without the second within ten minutes, if the session sleeps).
 """

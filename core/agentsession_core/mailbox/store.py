@@ -300,6 +300,11 @@ class MailboxStore(Messages, Letters, Life, Events, Exports, Files):
             pipe.expire(daily, DAILY_USAGE_SECONDS)
             await pipe.execute()
 
+    async def usage_of_day(self, user: str, day: str) -> dict[str, int]:
+        """A user's sums of a day (`YYYY-MM-DD`); empty where nothing was used."""
+        found = read_fields(await self._redis.hgetall(keys.daily_usage(user, day)))
+        return {name: int(amount) for name, amount in found.items()}
+
     async def hints(self, block_seconds: float) -> AsyncGenerator[SessionHint, None]:
         """Follows `sessions:events` from now on, for ever. Raises redis.RedisError when cut off.
 

@@ -53,9 +53,19 @@ def test_with_a_token_there_is_one_that_talks_to_telegram(helm: Helm, tmp_path: 
 
 
 def test_it_may_find_make_and_wake_sessions_and_nothing_else(helm: Helm) -> None:
-    (role,) = named(helm.objects(KEY, BOT), "Role", "bridge")
-    assert role["metadata"]["namespace"] == "agents"
-    assert role["rules"] == [
+    roles = {
+        role["metadata"]["namespace"]: role["rules"]
+        for role in named(helm.objects(KEY, BOT), "Role", "bridge")
+    }
+    pairing = {
+        "apiGroups": [""],
+        "resources": ["configmaps"],
+        "resourceNames": ["agentsession-pairing"],
+        "verbs": ["get", "list", "watch", "patch"],
+    }
+    assert roles.pop("agentsession-system") == [pairing]
+    assert list(roles) == ["agents"]
+    assert roles["agents"] == [
         {
             "apiGroups": ["agentsession.dev"],
             "resources": ["agentsessions"],
@@ -213,3 +223,52 @@ def test_the_bridge_reaches_redis_and_the_gateway_alone_reaches_the_bridge(helm:
         for peer in redis["spec"]["ingress"][0]["from"]
     ]
     assert parts == ["operator", "gateway", "bridge"]
+
+
+def test_who_is_let_in_by_a_code_stands_in_no_value(helm: Helm) -> None:
+    objects = helm.objects(KEY, BOT)
+    (pairing,) = named(objects, "ConfigMap", "pairing")
+    assert "data" not in pairing
+    assert named(objects, "RoleBinding", "approver") == []
+    group = {"kind": "Group", "name": "leads", "apiGroup": "rbac.authorization.k8s.io"}
+    values = {"bridge": {"pairing": {"approvers": [group]}}}
+    (binding,) = named(helm.objects(KEY, BOT, values), "RoleBinding", "approver")
+    assert binding["subjects"] == [group]
+    without = helm.objects(KEY, BOT, {"bridge": {"pairing": {"enabled": False}}})
+    assert named(without, "ConfigMap", "pairing") + named(without, "Role", "approver") == []
+    assert [role["metadata"]["namespace"] for role in named(without, "Role", "bridge")] == [
+        "agents"
+    ]
+
+
+def test_a_webhook_has_a_secret_and_a_way_in(helm: Helm, tmp_path: Path) -> None:
+    hook = {"bridge": {"telegram": {"webhookURL": "https://bot.example.com/telegram"}}}
+    objects = helm.objects(KEY, BOT, hook)
+    (secret,) = named(objects, "Secret", "telegram")
+    assert len(base64.b64decode(secret["data"]["telegram-webhook-secret"])) >= 32
+    (policy,) = named(objects, "NetworkPolicy", "bridge")
+    assert {"ports": [{"protocol": "TCP", "port": 8080}]} in policy["spec"]["ingress"]
+    (config,) = named(objects, "ConfigMap", "config")
+    file = tmp_path / "config.yaml"
+    file.write_text(config["data"]["config.yaml"])
+    assert load_settings(file).bridge.telegram.webhook_url == "https://bot.example.com/telegram"
+    (policy,) = named(helm.objects(KEY, BOT), "NetworkPolicy", "bridge")
+    assert {"ports": [{"protocol": "TCP", "port": 8080}]} not in policy["spec"]["ingress"]
+
+
+def test_limits_and_routes_reach_the_bridge(helm: Helm, tmp_path: Path) -> None:
+    values = {
+        "bridge": {
+            "limits": {"messagesPerHour": 7},
+            "routing": {"cliAgentPercent": 5, "otherTemplate": "legacy", "cliAgentUsers": ["42"]},
+        }
+    }
+    (config,) = named(helm.objects(KEY, BOT, values), "ConfigMap", "config")
+    file = tmp_path / "config.yaml"
+    file.write_text(config["data"]["config.yaml"])
+    bridge = load_settings(file).bridge
+    assert (bridge.limits.messages_per_hour, bridge.limits.waiting_messages) == (7, 20)
+    assert (bridge.routing.cli_agent_percent, bridge.routing.other_template) == (5, "legacy")
+    assert bridge.routing.cli_agent_users == {"42"}
+    refused = helm.template(IMAGES, KEY, {"bridge": {"routing": {"useCLIAgent": False}}})
+    assert "bridge.routing.otherTemplate is empty" in refused.stderr

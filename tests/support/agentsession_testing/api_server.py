@@ -213,6 +213,9 @@ _PLURALS = {
     "RoleBinding": "rolebindings",
     "AgentSession": "agentsessions",
     "AgentSessionTemplate": "agentsessiontemplates",
+    "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
+    "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
+    "ConfigMap": "configmaps",
 }
 
 

@@ -7,6 +7,7 @@ import signal
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import yaml
@@ -20,11 +21,13 @@ from agentsession_testing.serving import (
 from agentsession_testing.telegram import TOKEN
 
 NAMESPACE = "agents"
+WEBHOOK_SECRET = "webhook-secret"
 
 
 @dataclass
 class BridgeProcess:
-    """Starts, kills and starts again. `folder` holds its files and its log."""
+    """Starts, kills and starts again. `folder` holds its files and its log; `settings` are more of
+    the configuration's `bridge`, `holder` is its name for the lease."""
 
     folder: Path
     telegram_url: str
@@ -32,7 +35,10 @@ class BridgeProcess:
     kubeconfig: Path
     port: int = field(default_factory=free_port)
     metrics_port: int = field(default_factory=free_port)
+    holder: str = "bridge-1"
+    environment: dict[str, str] = field(default_factory=dict)
     process: asyncio.subprocess.Process | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
 
     def allow(self, *users: int, groups: tuple[int, ...] = ()) -> None:
         """Write the list of those who are let in."""
@@ -54,12 +60,14 @@ class BridgeProcess:
                 "port": self.port,
                 "metricsPort": self.metrics_port,
                 "telegram": {"apiURL": self.telegram_url},
+                **self.settings,
             },
         }
         config.write_text(yaml.safe_dump(settings), encoding="utf-8")
         secrets = self.folder / "secrets"
         secrets.mkdir(exist_ok=True)
         (secrets / "telegram-token").write_text(TOKEN, encoding="utf-8")
+        (secrets / "telegram-webhook-secret").write_text(WEBHOOK_SECRET, encoding="utf-8")
         with self.log_file.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "agentsession_bridge", "--host", "127.0.0.1"),
@@ -71,7 +79,8 @@ class BridgeProcess:
                     "--access",
                     str(self._access),
                 ),
-                env=process_environment(self.kubeconfig),
+                *("--holder", self.holder),
+                env=process_environment(self.kubeconfig) | self.environment,
                 stdout=log,
                 stderr=log,
             )
@@ -85,6 +94,13 @@ class BridgeProcess:
                 return (await client.get("/readyz")).status_code == 200
         except httpx.TransportError:
             return False
+
+    async def metric(self, name: str) -> float:
+        """The sum of a metric over its labels."""
+        async with plain_client(base_url=f"http://127.0.0.1:{self.metrics_port}") as client:
+            lines = (await client.get("/metrics")).text.splitlines()
+        found = [line for line in lines if line.split("{")[0].split(" ")[0] == name]
+        return sum(float(line.rpartition(" ")[2]) for line in found)
 
     async def kill(self, number: signal.Signals = signal.SIGKILL) -> int:
         """End it and return its exit code."""

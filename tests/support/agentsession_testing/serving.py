@@ -22,7 +22,7 @@ async def until_true(condition: Callable[[], object], what: str, seconds: float 
 
 
 async def until(
-    condition: Callable[[], bool | Awaitable[bool]], what: str, seconds: float = 10
+    condition: Callable[[], bool | Awaitable[bool]], what: str, seconds: float = 30
 ) -> None:
     """Waits until the named condition holds; fails with its name."""
     try:

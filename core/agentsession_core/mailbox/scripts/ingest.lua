@@ -24,7 +24,9 @@ local at = now[1] .. '.' .. string.format('%06d', now[2])
 if ARGV[7] == '1' then
   conversation = string.format('%d', tonumber(conversation) + 1)
   redis.call('HSET', state, 'conversation', conversation)
-  -- The CLI's id is the old conversation's.
+  -- The CLI's id is the old conversation's: `/resume` goes back to it.
+  local old = redis.call('HGET', state, 'agent_session_id')
+  if old then redis.call('HSET', state, 'previous_session_id', old) end
   redis.call('HDEL', state, 'agent_session_id')
 end
 local reopened = '0'

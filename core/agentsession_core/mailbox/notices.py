@@ -1,0 +1,19 @@
+"""Ids of notices that others know again."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_END: Final = re.compile(r"end\..+\.(\d{1,12})")
+
+
+def end_notice(session_uid: str, end: int) -> str:
+    """The id of the word that a session is to be deleted at `end` (whole seconds since the epoch)."""
+    return f"end.{session_uid}.{end}"
+
+
+def end_of(notice: str) -> int | None:
+    """The end that a notice tells of; None for any other notice."""
+    found = _END.fullmatch(notice)
+    return int(found[1]) if found else None
