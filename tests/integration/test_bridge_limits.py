@@ -127,6 +127,7 @@ async def test_limits_of_a_person_are_told(
 async def test_commands_answer_of_themselves(
     world: Telegram, bridge: BridgeProcess, redis_client: Redis, agent: Agent
 ) -> None:
+    await world.wait("call", method="setMyCommands", seconds=60)
     menu = (await world.get("state"))["commands"]
     names = [command["command"] for command in next(iter(menu.values()))]
     assert names == ["new", "stop", "status", "usage", "keep", "resume", "help"]
