@@ -150,7 +150,11 @@ def telegram_values(settings: Settings) -> dict[str, Any]:
             "enabled": True,
             "people": [{"id": number, "name": name} for number, name in PEOPLE],
         },
-        "bridge": {"allowedUsers": [*(number for number, _ in PEOPLE), BENCH_PERSON]},
+        "bridge": {
+            "allowedUsers": [*(number for number, _ in PEOPLE), BENCH_PERSON],
+            # Tests and figures write more than any person.
+            "limits": {"messagesPerHour": 0},
+        },
     }
 
 

@@ -14,6 +14,10 @@ def entry(kind: str, **data: Any) -> dict[str, Any]:
     return {"kind": kind, "data": data}
 
 
+def line(units: int) -> dict[str, Any]:
+    return {"type": "italic", "offset": 0, "length": units}
+
+
 @pytest.mark.parametrize(
     ("seen", "marks"),
     [
@@ -22,6 +26,9 @@ def entry(kind: str, **data: Any) -> dict[str, Any]:
         (entry("reaction", message_id=1, emoji=[]), ()),
         (entry("draft", text=""), ()),
         (entry("draft", text="You said"), ("first",)),
+        (entry("draft", text="Waking…", entities=[line(7)]), ()),
+        (entry("draft", text="🔧 Bash", entities=[line(7)]), ()),
+        (entry("draft", text="You 🔧", entities=[{**line(2), "offset": 4}]), ("first",)),
         (entry("message", **{"from": PERSON}, text="bench m"), ()),
         (entry("message", **{"from": BOT}, text="part one"), ("first",)),
         (entry("edit", **{"from": BOT}, text="You said: bench m"), ("first", "final")),

@@ -93,10 +93,21 @@ def marks_of(entry: dict[str, Any], marker: str) -> tuple[str, ...]:
     if kind == "action" or (kind == "reaction" and data["emoji"]):
         return ("acknowledged",)
     if kind == "draft":
-        return ("first",) if data and data.get("text") else ()
+        return ("first",) if data and _is_answer(data) else ()
     if kind in ("message", "edit") and data["from"]["is_bot"]:
         return ("first", "final") if marker in data.get("text", "") else ("first",)
     return ()
+
+
+def _is_answer(draft: dict[str, Any]) -> bool:
+    """Whether a draft shows anything of the answer: the bridge's own word is one line in italics."""
+    text = draft.get("text") or ""
+    units = len(text.encode("utf-16-le")) // 2
+    own = any(
+        entity["type"] == "italic" and entity["offset"] == 0 and entity["length"] >= units
+        for entity in draft.get("entities") or ()
+    )
+    return bool(text) and not own
 
 
 def measure_chats(context: Context) -> Section:
