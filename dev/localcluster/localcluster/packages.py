@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +98,26 @@ def install_packages(packages: list[str], log: Path) -> None:
             log=log,
             next_step=NEXT_STEP,
         )
+
+
+def unpack_package(package: str, folder: Path, log: Path) -> None:
+    """Unpack a Debian package without installing it; a folder that is there is whole.
+
+    Raises:
+        ClusterError: it cannot be fetched.
+    """
+    if folder.exists():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        here = Path(name)
+        run(["apt-get", "update"], log=log, next_step=NEXT_STEP)
+        run(["apt-get", "download", package], directory=here, log=log, next_step=NEXT_STEP)
+        [archive] = here.glob("*.deb")
+        run(["dpkg-deb", "--extract", str(archive), str(here / "all")], log=log, next_step="")
+        with suppress(OSError):
+            # Another clone may have been faster.
+            (here / "all").rename(folder)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from localcluster.build import build_missing, kwok_target
 from localcluster.console import Reporter as BuildReporter
 from localcluster.errors import ClusterError
 from localcluster.images import ImageStore
-from localcluster.packages import install_packages
+from localcluster.packages import install_packages, unpack_package
 from localcluster.settings import load_settings as load_cluster_settings
 from workbench.clusters import Cluster
 from workbench.console import Reporter, WorkbenchError
@@ -53,6 +53,7 @@ def run_tests(
         **_agent_cli(settings, reporter),
         **_second_agent_image(settings),
         **_control_plane(settings, reporter),
+        **_promtool(settings, reporter),
         **_browser(settings, reporter),
         "AGENTSESSION_TEST_NAMES": json.dumps(
             {
@@ -139,6 +140,22 @@ def _browser(settings: Settings, reporter: Reporter) -> dict[str, str]:
     if found is None:
         reporter.note("CHROMIUM_BINARY is set by you: tests in a browser are skipped without it")
     return {"CHROMIUM_BINARY": found} if found else {}
+
+
+def _promtool(settings: Settings, reporter: Reporter) -> dict[str, str]:
+    """PROMTOOL: Prometheus' tool for rules, out of Debian's package, of which nothing is installed."""
+    found = shutil.which("promtool")
+    if found is None and shutil.which("apt-get") and shutil.which("dpkg-deb"):
+        cache = load_cluster_settings(os.environ, settings.clone).paths.cache
+        with reporter.step("fetch Debian's promtool, unless it is there"):
+            try:
+                unpack_package("prometheus", cache / "prometheus", cache / "log" / "promtool.log")
+            except ClusterError as error:
+                raise WorkbenchError(error.cause, error.next_step) from error
+        found = str(cache / "prometheus" / "usr" / "bin" / "promtool")
+    if found is None:
+        reporter.note("PROMTOOL is set by you: the alerts are not tested without it")
+    return {"PROMTOOL": found} if found else {}
 
 
 def _forget_old_copies(folder: Path, now: float) -> None:
