@@ -48,7 +48,8 @@ class BridgeProcess:
     async def start(self) -> None:
         """Start it and wait until it is ready."""
         await self.launch()
-        await until(self.ready, "the bridge is ready", 60)
+        # Importing alone takes half a minute on a machine with too much to do.
+        await until(self.ready, "the bridge is ready", 180)
 
     async def launch(self) -> None:
         """Start it."""
