@@ -119,6 +119,13 @@ class Delivery:
         self._metrics.delivered(entry, at, arrived=arrived)
         if arrived and entry.ends_waiting:
             self._metrics.answered(self._route_of(mailbox), entry, at)
+        log.info(
+            "delivered" if arrived else "not deliverable",
+            mailbox=mailbox,
+            kind=entry.kind,
+            turn=entry.turn,
+            message_ids=entry.reply_to,
+        )
         numbers = [number for key in entry.reply_to if (number := message_number(key)) is not None]
         self._presence.answered(place, numbers)
 

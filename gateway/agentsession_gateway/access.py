@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import structlog
 from starlette.requests import Request
 
 from agentsession_core.caller import bearer_token
@@ -23,7 +24,13 @@ async def recognise(
     """The caller. Raises ProblemError 401, 403 or 503."""
     token = bearer_token(request.headers, api_key_allowed=api_key_allowed)
     address = request.client.host if request.client else ""
-    return await deps.identity.recognise(token, address=address, fresh=fresh)
+    recognised = await deps.identity.recognise(token, address=address, fresh=fresh)
+    caller = recognised.caller
+    # In every line of this request, whoever writes it.
+    structlog.contextvars.bind_contextvars(
+        session=caller.session, namespace=caller.namespace, mailbox=caller.mailbox, run=caller.run
+    )
+    return recognised
 
 
 async def check(deps: Deps, recognised: Recognised) -> RunCheck:

@@ -92,4 +92,7 @@ async def enter(deps: Deps, request: Request) -> Terminal:
             409, "session_unreadable", "the AgentSession does not fit this release's schema"
         ) from None
     require_mailbox(session)
+    structlog.contextvars.bind_contextvars(
+        session=session.metadata.name, namespace=caller.namespace, mailbox=session.mailbox
+    )
     return Terminal(caller, session)

@@ -134,7 +134,7 @@ class TerminalApi:
         if not message.text.strip():
             raise ProblemError(422, "message_empty", "a message needs a text")
         receipt = await self._ingest(terminal, message.id, message.text)
-        terminal.audit("message", message=message.id, new=receipt.new)
+        terminal.audit("message", message_id=message.id, new=receipt.new)
         return JSONResponse(receipt.to_wire(), 202)
 
     async def new(self, request: Request) -> Response:

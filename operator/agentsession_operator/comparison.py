@@ -92,7 +92,7 @@ class Comparison:
         for key, uid in before.items():
             session = self._cache.index().get(key)
             if session and session.uid == uid and uid not in present and uid not in told:
-                log.warning("a deletion was missed", session=str(key))
+                log.warning("a deletion was missed", session=key.name, namespace=key.namespace)
                 self._metrics.missed(naming.SESSION_PLURAL)
                 self._handlers.forget_session(key)
 

@@ -29,27 +29,29 @@ async def write_end(store: MailboxStore, key: Key, mailbox: str, action: End) ->
         case CountFailure() | EndTurn() | EndRun():
             await _end(store, key, mailbox, action)
         case CutOff():
-            log.warning("turn cut off", session=str(key), run=action.run, own=action.own)
+            log.warning(
+                "turn cut off",
+                session=key.name,
+                namespace=key.namespace,
+                run=action.run,
+                own=action.own,
+            )
             await store.cut_off(mailbox, run=action.run, own=action.own)
         case GiveUp():
             letters = action.letters
-            count = await store.give_up(mailbox, letters)
-            log.warning(
-                "messages given up",
-                session=str(key),
-                turn=letters.turn,
-                reason=letters.reason,
-                count=count,
-            )
+            # The store says which messages.
+            await store.give_up(mailbox, letters)
         case TellHeld():
             told = await store.tell_held(mailbox, text=action.text, with_turn=action.with_turn)
-            log.info("messages held", session=str(key), told=told)
+            log.info("messages held", session=key.name, namespace=key.namespace, told=told)
 
 
 async def _end(
     store: MailboxStore, key: Key, mailbox: str, action: CountFailure | EndTurn | EndRun
 ) -> None:
-    log.warning("run ends before its time", session=str(key), **asdict(action))
+    log.warning(
+        "run ends before its time", session=key.name, namespace=key.namespace, **asdict(action)
+    )
     match action:
         case CountFailure():
             await store.run_failed(

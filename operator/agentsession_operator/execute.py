@@ -110,7 +110,14 @@ class Executor:
     async def _drain(self, key: Key, mailbox: str, action: Drain) -> bool:
         run, why = action.run, action.why
         answer = await self._store.drain(mailbox, run=run, by_hand=action.force, why=why)
-        log.info("drain", session=str(key), run=run, why=why, answer=answer.value)
+        log.info(
+            "drain",
+            session=key.name,
+            namespace=key.namespace,
+            run=run,
+            why=why,
+            answer=answer.value,
+        )
         return answer is RunAnswer.DRAINED
 
     async def _start(
@@ -153,7 +160,7 @@ class Executor:
         for body in pods:
             unseen |= self._cache.pods.update(key, body["metadata"]["name"], pod_view(body))
         if unseen:
-            log.info("found what no watch had shown", session=str(key))
+            log.info("found what no watch had shown", session=key.name, namespace=key.namespace)
         return unseen
 
     async def _start_run(self, key: Key, world: World, action: StartRun) -> bool:
@@ -174,7 +181,14 @@ class Executor:
         made = await self._cluster.create_job(body)
         self._cache.jobs.put(key, made["metadata"]["name"], job_view(made))
         await self._store.job_made(world.session.mailbox, run=run)
-        log.info("run started", session=str(key), job=made["metadata"]["name"])
+        log.info(
+            "run started",
+            session=key.name,
+            namespace=key.namespace,
+            mailbox=world.session.mailbox,
+            run=run,
+            job=made["metadata"]["name"],
+        )
         return True
 
     async def _delete_session(self, key: Key, world: World, action: DeleteSession) -> bool:
@@ -189,5 +203,5 @@ class Executor:
         except NotFoundError:
             return True
         self._metrics.expired()
-        log.info("session deleted after its idle time", session=str(key))
+        log.info("session deleted after its idle time", session=key.name, namespace=key.namespace)
         return True

@@ -47,7 +47,12 @@ class Handlers:
         try:
             self._cache.put_session(key, AgentSession.from_api(body), body)
         except ValidationError as error:
-            log.error("session not understood", session=str(key), error=str(error))
+            log.error(
+                "session not understood",
+                session=key.name,
+                namespace=key.namespace,
+                error=str(error),
+            )
             return
         self._queue.add(key)
 

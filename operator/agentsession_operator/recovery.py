@@ -46,7 +46,8 @@ class Recovery:
         if await self._store.rebuild(rebuild):
             log.warning(
                 "mailbox rebuilt from the cluster",
-                session=str(key),
+                session=key.name,
+                namespace=key.namespace,
                 run=rebuild.live.run if rebuild.live else None,
                 lost_message=rebuild.lost_message,
             )
@@ -63,12 +64,19 @@ class Recovery:
                 session_uid=session.metadata.uid,
                 user=session.spec.user.id,
             )
-            log.info("mailbox taken over", session=str(key), previous=previous)
+            log.info(
+                "mailbox taken over", session=key.name, namespace=key.namespace, previous=previous
+            )
             return
         answer = await self._store.end_mailbox(
             session.mailbox, session_uid=previous, text=DELETED_TEXT
         )
-        log.info("previous session's mailbox ended", session=str(key), answer=answer.value)
+        log.info(
+            "previous session's mailbox ended",
+            session=key.name,
+            namespace=key.namespace,
+            answer=answer.value,
+        )
 
 
 def is_heir(session: AgentSession, state: MailboxState) -> bool:

@@ -122,7 +122,10 @@ class WorkQueue:
             # This look sees everything, so an earlier appointment is void.
             self._deadlines.pop(key, None)
             try:
-                await self._attempt(key)
+                with structlog.contextvars.bound_contextvars(
+                    session=key.name, namespace=key.namespace
+                ):
+                    await self._attempt(key)
             finally:
                 self._active.discard(key)
                 if key in self._again:
@@ -147,7 +150,8 @@ class WorkQueue:
             delay = min(limit, base * 2.0 ** min(failures, 20))
             log.warning(
                 "reconcile failed",
-                session=str(key),
+                session=key.name,
+                namespace=key.namespace,
                 error=str(error) or type(error).__name__,
                 retry_seconds=delay,
                 exc_info=failures == 0,

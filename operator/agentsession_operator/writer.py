@@ -107,5 +107,9 @@ class StatusWriter:
         except ClusterError as error:
             # An Event is a courtesy: the same is in the conditions.
             log.warning(
-                "event not written", session=str(key), reason=event.reason, error=str(error)
+                "event not written",
+                session=key.name,
+                namespace=key.namespace,
+                reason=event.reason,
+                error=str(error),
             )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Final
+
+import structlog
 
 from agentsession_core.api.values import TurnOutcome
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.scripted import Scripted
 
+log = structlog.get_logger(__name__)
 # Dead messages that are kept for people to look at; the oldest go first.
 DEAD_KEPT: Final = 100
 
@@ -69,6 +73,14 @@ class Letters(Scripted):
             return None
         count = int(answer[1])
         self._observer.dead_lettered(letters.reason, count)
+        log.warning(
+            "messages given up",
+            mailbox=mailbox,
+            run=letters.run,
+            turn=letters.turn,
+            reason=letters.reason,
+            message_ids=json.loads(answer[4]),
+        )
         self._observer.notices_given("dead_lettered", int(answer[2]))
         if answer[3]:
             self._observer.turn_ended(answer[3], TurnOutcome.DEAD_LETTERED)

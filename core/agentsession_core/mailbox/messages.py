@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
+import structlog
+
 from agentsession_core.api.values import Reason
 from agentsession_core.mailbox.contract import NewMessage, Source
 from agentsession_core.mailbox.keys import MailboxKeys
@@ -19,6 +21,7 @@ from agentsession_core.mailbox.model import (
 )
 from agentsession_core.mailbox.scripted import Scripted
 
+log = structlog.get_logger(__name__)
 INCOMING_MESSAGES: Final = 100
 INCOMING_BYTES: Final = 1024 * 1024
 # Answers that nobody fetches: beyond it nothing new is taken from chats, so that Redis does not fill.
@@ -63,7 +66,7 @@ class Messages(Scripted):
                 OUTGOING_BYTES,
             ],
         )
-        self._observer.message_came(message.source, answer[0])
+        self._came(mailbox, message.source, message.id, answer[0])
         return IngestAnswer(Admission(answer[0]), int(answer[1]), answer[2] == "1")
 
     async def edit(
@@ -126,8 +129,20 @@ class Messages(Scripted):
                 known_generation,
             ],
         )
-        self._observer.message_came(Source.PROMPT, answer[0])
+        self._came(mailbox, Source.PROMPT, f"{uid}.{generation}", answer[0])
         return PromptAdmission(answer[0])
+
+    def _came(self, mailbox: str, source: Source, message: str, admission: str) -> None:
+        self._observer.message_came(source, admission)
+        # A prompt is offered at every look: that it is known is no news.
+        if source is not Source.PROMPT or admission != PromptAdmission.KNOWN:
+            log.info(
+                "message",
+                mailbox=mailbox,
+                message_id=message,
+                source=source.value,
+                admission=admission,
+            )
 
     async def notice(
         self,

@@ -6,6 +6,8 @@ import json
 from collections.abc import AsyncGenerator, Mapping
 from typing import Final
 
+import structlog
+
 from agentsession_core.api.values import LaunchType
 from agentsession_core.mailbox import keys
 from agentsession_core.mailbox.events import Events
@@ -35,6 +37,7 @@ from agentsession_core.mailbox.parse import (
 )
 from agentsession_core.mailbox.stages import Stage, read_passed
 
+log = structlog.get_logger(__name__)
 TURN_MESSAGES: Final = 100
 DAILY_USAGE_SECONDS: Final = 40 * 86_400
 
@@ -149,6 +152,15 @@ class MailboxStore(Messages, Letters, Life, Events, Exports, Files):
         self._tell_passed(stages)
         if step:
             self._observer.turn_given(again=step == "again")
+            ids = [entry["id"] for entry in json.loads(messages)]
+            log.info(
+                "turn given",
+                mailbox=mailbox,
+                run=run,
+                turn=granted,
+                attempt=int(attempt),
+                message_ids=ids,
+            )
         return TurnGrant(
             RunAnswer.TURN,
             granted,
@@ -182,6 +194,14 @@ class MailboxStore(Messages, Letters, Life, Events, Exports, Files):
         if answer[0] == CommitAnswer.COMMITTED:
             self._observer.turn_ended(answer[1], result.outcome)
             self._tell_passed(answer[2])
+            log.info(
+                "turn ended",
+                mailbox=mailbox,
+                run=run,
+                turn=turn,
+                outcome=str(result.outcome),
+                message_ids=json.loads(answer[3]),
+            )
         return CommitAnswer(answer[0])
 
     async def pass_stage(self, mailbox: str, *, turn: str, stage: Stage) -> None:

@@ -74,4 +74,5 @@ if record[4] ~= 'terminal' and record[4] ~= 'prompt' then
   redis.call('XADD', 'outgoing:ready', '*', 'mailbox', ARGV[1])
 end
 redis.call('XADD', 'sessions:events', 'MAXLEN', '~', '10000', '*', 'mailbox', ARGV[1], 'kind', 'result')
-return {'committed', record[4], record[12] and cjson.encode({came = record[12], launch = record[13], result = at}) or ''}
+return {'committed', record[4], record[12] and cjson.encode({came = record[12], launch = record[13], result = at}) or '',
+  message_ids[1] and cjson.encode(message_ids) or '[]'}

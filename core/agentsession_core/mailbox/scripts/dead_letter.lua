@@ -71,6 +71,8 @@ for _, group in ipairs(groups) do
     redis.call('XADD', 'outgoing:ready', '*', 'mailbox', ARGV[1])
   end
 end
+local own_ids = {}
+for _, letter in ipairs(letters) do own_ids[#own_ids + 1] = letter[2].id end
 local newest, final = groups[#groups], letters[#letters]
 if newest then
   redis.call('DEL', last)
@@ -89,4 +91,5 @@ end
 -- A turn was activity; a message that nobody could take is none, and the session may expire.
 if ARGV[4] ~= '' then redis.call('ZADD', 'sessions:activity', at, ARGV[1]) end
 redis.call('XADD', 'sessions:events', 'MAXLEN', '~', '10000', '*', 'mailbox', ARGV[1], 'kind', 'dead')
-return {'dead', tostring(#letters), tostring(notices), ends_turn and record[9] or ''}
+return {'dead', tostring(#letters), tostring(notices), ends_turn and record[9] or '',
+  own_ids[1] and cjson.encode(own_ids) or '[]'}
