@@ -15,6 +15,14 @@ from orchestrator_cli.output import say_error
 # name → (module, what it says in the list of commands)
 COMMANDS = {
     "project": ("projects:project", "Projects: what deployments and tasks belong to."),
+    "secret": ("secrets:secret", "Your projects' secrets: they go in and do not come out."),
+    "deploy": ("deploying:deploy", "Deployments of your projects."),
+    "infra": ("infra:infra", "Servers, and the ports that your projects have."),
+    "engineering": ("engineering:engineering", "Work on your projects' code."),
+    "task": ("tasks:task", "Tasks: what workers do for your projects."),
+    "diagnose": ("diagnose:diagnose", "See how the platform is and what has gone wrong."),
+    "search": ("diagnose:search", "Search articles for all the words."),
+    "escalate": ("diagnose:escalate", "Open an incident, for a person to look at."),
     "approvals": ("approvals:approvals", "What agents ask you."),
     "token": ("tokens:token", "API tokens, for people and automation."),
     "config": ("configuring:config", "Where the API is and who calls."),

@@ -94,3 +94,23 @@ def with_settings(function: F) -> Callable[..., Any]:
         return context.invoke(function, context.ensure_object(Settings), *args, **kwargs)
 
     return update_wrapper(call, function)
+
+
+def follow_options(command: F) -> F:
+    """Adds `--follow`, `--wait` and `--timeout`."""
+    for option in (
+        click.option(
+            "--timeout",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="SECONDS",
+            help="Give up following or waiting after so long; the task goes on.",
+        ),
+        click.option("--wait", is_flag=True, help="Wait until it has ended."),
+        click.option(
+            "--follow",
+            is_flag=True,
+            help="Show what happens until it has ended; NDJSON with --json.",
+        ),
+    ):
+        command = option(command)
+    return command

@@ -138,7 +138,21 @@ def status(settings: Settings, project_id: int) -> None:
     if settings.as_json:
         say_json(found)
         return
-    say_fields({"project": f"{found['project']['name']} ({project_id})", "status": found["status"]})
+    newest = found["deployment"]
+    say_fields(
+        {
+            "project": f"{found['project']['name']} ({project_id})",
+            "status": found["status"],
+            "deployment": newest and f"{newest['number']}: {newest['standing']}",
+            "url": newest and newest["url"],
+            "tasks": "; ".join(
+                f"{item['id']} {item['standing']}" for item in found["unfinished_tasks"]
+            ),
+            "secrets": found["secrets"],
+            "ports": found["ports"],
+            "incidents": found["open_incidents"],
+        }
+    )
 
 
 @project.command(epilog="Example: orchestrator project delete 42 --yes")
@@ -149,15 +163,8 @@ def status(settings: Settings, project_id: int) -> None:
 @with_settings
 def delete(settings: Settings, project_id: int, yes: bool, dry_run: bool) -> None:
     """Delete a project with all that it has. An agent's person is asked first."""
-    if not (yes or dry_run):
-        if not sys.stdin.isatty():
-            raise CommandError(
-                Exit.USAGE,
-                "not_confirmed",
-                "nothing was deleted: there is no terminal to ask at",
-                hint="say --yes if you mean it",
-            )
-        click.confirm(f"Delete project {project_id} with all that it has?", abort=True, err=True)
+    if not dry_run:
+        confirm(f"Delete project {project_id} with all that it has?", yes)
     settings.api.call(
         "DELETE",
         f"/v1/projects/{project_id}",
@@ -169,6 +176,20 @@ def delete(settings: Settings, project_id: int, yes: bool, dry_run: bool) -> Non
         say_json(said)
     else:
         click.echo(f"project {project_id} {'would be' if dry_run else 'is'} deleted")
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Asks at a terminal. Raises CommandError where there is none, click.Abort when the answer is no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CommandError(
+            Exit.USAGE,
+            "not_confirmed",
+            "nothing was done: there is no terminal to ask at",
+            hint="say --yes if you mean it",
+        )
+    click.confirm(question, abort=True, err=True)
 
 
 def _dry(dry_run: bool) -> dict[str, bool]:

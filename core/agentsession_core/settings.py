@@ -26,6 +26,7 @@ TELEGRAM_TOKEN: Final = "telegram-token"
 DATABASE_PASSWORD: Final = "orchestrator-database-password"
 TELEGRAM_WEBHOOK_SECRET: Final = "telegram-webhook-secret"
 USE_CLI_AGENT: Final = "USE_CLI_AGENT"
+ENCRYPTION_KEY: Final = "orchestrator-encryption-key"
 
 
 class SettingsError(Exception):
@@ -196,6 +197,8 @@ class OrchestratorSettings(SettingsModel):
     port: int = Field(default=8080, ge=1, le=65535)
     metrics_port: int = Field(default=9090, ge=1, le=65535)
     database: DatabaseSettings = DatabaseSettings()
+    # All: an agent's person is also asked about deployments and new values of secrets.
+    approvals: str = Field(default="Destructive", pattern="^(Destructive|All)$")
 
 
 class RolloutSettings(SettingsModel):

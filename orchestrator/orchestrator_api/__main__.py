@@ -21,10 +21,12 @@ from agentsession_core import kube, logs, naming
 from agentsession_core.cluster import KubernetesCluster
 from agentsession_core.identity import TokenIdentity
 from agentsession_core.mailbox.connect import connect
+from agentsession_core.mailbox.publishing import Publishing
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import (
     CONFIG_FILE,
     DATABASE_PASSWORD,
+    ENCRYPTION_KEY,
     REDIS_PASSWORD,
     SECRETS_DIRECTORY,
     SecretFiles,
@@ -32,11 +34,14 @@ from agentsession_core.settings import (
     SettingsError,
     load_settings,
 )
+from agentsession_core.tasks import run_until_first_ends
 from orchestrator_api.app import create_app
 from orchestrator_api.callers import Scope
 from orchestrator_api.database import Database, database_url
 from orchestrator_api.deps import Deps
 from orchestrator_api.migrating import migrate, outdated
+from orchestrator_api.relay import Relay
+from orchestrator_api.sealing import Sealer, SealError
 from orchestrator_api.tables import ApiToken
 from orchestrator_api.tokens import make_token
 from orchestrator_api.views import UserId
@@ -55,6 +60,12 @@ def open_database(settings: Settings, secret_files: SecretFiles) -> Database:
     return Database(
         database_url(database, secret_files.read(DATABASE_PASSWORD)), database.connections
     )
+
+
+def sealer_of(secret_files: SecretFiles) -> Sealer | None:
+    """What seals secrets; None where no key is given. Raises SealError."""
+    keys = secret_files.read(ENCRYPTION_KEY)
+    return None if keys is None else Sealer(keys)
 
 
 async def serve(settings: Settings, secret_files: SecretFiles, host: str, *, cluster: bool) -> None:
@@ -77,12 +88,18 @@ async def serve(settings: Settings, secret_files: SecretFiles, host: str, *, clu
                 settings.session_namespaces,
                 time.monotonic,
             )
+        publishing = Publishing(redis)
+        relay = Relay(database, publishing)
         deps = Deps(
             database=database,
             identity=identity,
             runs=MailboxStore(redis),
             now=lambda: datetime.now(UTC),
             new_id=new_id,
+            committed=relay.committed,
+            strict_approvals=settings.orchestrator.approvals == "All",
+            sealer=sealer_of(secret_files),
+            streams=publishing,
         )
         config = uvicorn.Config(
             create_app(deps),
@@ -93,7 +110,7 @@ async def serve(settings: Settings, secret_files: SecretFiles, host: str, *, clu
             server_header=False,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
-        await uvicorn.Server(config).serve()
+        await run_until_first_ends(uvicorn.Server(config).serve(), relay.run())
 
 
 async def make_first_token(
@@ -181,7 +198,7 @@ def main() -> None:
         structlog.get_logger(__name__).info("starting", config=str(arguments.config))
     try:
         asyncio.run(_carry_out(arguments, settings))
-    except kube.KubeConfigError as error:
+    except (kube.KubeConfigError, SealError) as error:
         sys.exit(f"orchestrator-api: {error}")
     except (SQLAlchemyError, OSError) as error:
         # Its text has the statement and its values: the name says enough.

@@ -16,10 +16,37 @@ from orchestrator_api.calls import REQUEST_ID_HEADER, request_id_of
 from orchestrator_api.deps import Deps
 from orchestrator_api.errors import add_error_handlers
 from orchestrator_api.health import health_router
-from orchestrator_api.routes import approvals, projects, tokens
+from orchestrator_api.routes import (
+    approvals,
+    audit,
+    deployments,
+    incidents,
+    knowledge,
+    projects,
+    secrets,
+    servers,
+    tasks,
+    tokens,
+    work,
+)
 
 BODY_BYTES: Final = 1024 * 1024
-ROUTERS: Final = (projects.router, approvals.router, tokens.router)
+ROUTERS: Final = tuple(
+    module.router
+    for module in (
+        projects,
+        secrets,
+        deployments,
+        servers,
+        tasks,
+        incidents,
+        knowledge,
+        approvals,
+        tokens,
+        audit,
+        work,
+    )
+)
 
 
 def create_app(deps: Deps) -> FastAPI:

@@ -16,6 +16,8 @@ class Scope(StrEnum):
     TOKENS = "tokens"
     # What belongs to everybody: servers, nodes, other people's tokens.
     ADMIN = "admin"
+    # Take anybody's tasks and say what comes of them.
+    WORKER = "worker"
 
 
 class CallerKind(StrEnum):

@@ -27,6 +27,7 @@ from orchestrator_api.authentication import authenticate
 from orchestrator_api.callers import Caller
 from orchestrator_api.deps import Deps
 from orchestrator_api.rights import Operation, require, require_user, waits_for_approval
+from orchestrator_api.sealing import Sealer
 from orchestrator_api.tables import IdempotencyKey
 
 USER_HEADER: Final = "orchestrator-user"
@@ -251,7 +252,7 @@ class Gate:
             caller=caller,
             operation=self.operation,
             request_id=request_id_of(request),
-            arguments=await _arguments(request),
+            arguments=await _arguments(request, self.operation, deps.sealer),
             idempotency_key=key,
             if_match=request.headers.get("if-match"),
             if_none_match=request.headers.get("if-none-match"),
@@ -264,10 +265,18 @@ def gate(operation: Operation) -> Any:
     return Depends(Gate(operation))
 
 
-async def _arguments(request: Request) -> dict[str, Any]:
+async def _arguments(
+    request: Request, operation: Operation, sealer: Sealer | None
+) -> dict[str, Any]:
     asked = request.query_params
     query = {key: asked.getlist(key) for key in sorted(asked.keys()) if key != "dry_run"}
     body = (await request.body()).decode(errors="replace")
+    if operation.secret_body:
+        if sealer is None:
+            raise ProblemError(
+                503, "secrets_unavailable", "the orchestrator has no key to encrypt secrets with"
+            )
+        return {"path": dict(request.path_params), "query": query, "body": sealer.fingerprint(body)}
     try:
         said: Any = json.loads(body) if body else None
     except ValueError:

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agentsession_core.identity import Identity
+from agentsession_core.mailbox.publishing import Publishing
 from agentsession_core.mailbox.store import MailboxStore
 from orchestrator_api.database import Database
+from orchestrator_api.sealing import Sealer
 
 
 @dataclass(frozen=True)
 class Deps:
     """The API's collaborators. `now` is an aware UTC time, `new_id` twelve hexadecimal digits.
 
-    Without `identity` and `runs` (outside of a cluster) only API tokens are taken. `committed` is told
-    when something waits in the outbox.
+    Without `identity` and `runs` (outside of a cluster) only API tokens are taken, without `sealer`
+    no secrets. `committed` is told when something waits in the outbox.
     """
 
     database: Database
@@ -26,3 +28,5 @@ class Deps:
     new_id: Callable[[], str]
     committed: Callable[[], None] = lambda: None
     strict_approvals: bool = False
+    sealer: Sealer | None = None
+    streams: Publishing | None = None

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsession_core.problems import ProblemError
 from orchestrator_api.paging import cursor_after, key_of
-from orchestrator_api.tables import Project
+from orchestrator_api.tables import Project, Task
 
 CREATED: Final = "created"
 
@@ -84,6 +84,19 @@ async def update(
     row.version += 1
     row.updated_at = now
     await session.flush()
+
+
+async def require_idle(session: AsyncSession, row: Project) -> None:
+    """Raises ProblemError 409 while a task of the project has not ended."""
+    query = select(Task.id).where(Task.project_id == row.id, Task.finished_at.is_(None))
+    busy = (await session.scalars(query)).all()
+    if busy:
+        raise ProblemError(
+            409,
+            "project_busy",
+            f"{', '.join(busy)} has not ended; cancel it first",
+            members={"tasks": list(busy)},
+        )
 
 
 async def delete(session: AsyncSession, row: Project) -> None:

@@ -22,13 +22,15 @@ class Approval(StrEnum):
 class Operation:
     """One thing that can be done: its name in the audit log, and what it takes.
 
-    `changes` is false for what only reads; `runs` is false for what no agent may do, approved or not.
+    `runs` is false for what no agent may do, approved or not. `secret_body`: nothing of the request's
+    body is kept anywhere but as a keyed fingerprint.
     """
 
     name: str
     scope: Scope
     approval: Approval = Approval.NEVER
     runs: bool = True
+    secret_body: bool = False
 
     @property
     def changes(self) -> bool:

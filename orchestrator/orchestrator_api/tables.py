@@ -6,8 +6,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import (
+    ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Text,
@@ -27,6 +29,7 @@ NAMES: Final = {
 }
 USER_LENGTH: Final = 63
 NAME_LENGTH: Final = 63
+SECRET_NAME_LENGTH: Final = 128
 
 
 class Table(DeclarativeBase):
@@ -159,3 +162,150 @@ class OutboxEntry(Table):
     # Events are telemetry and trimmed; a queue's entries never are.
     limit: Mapped[int | None] = mapped_column(Integer)
     created_at: Mapped[datetime]
+
+
+class Secret(Table):
+    """A project's secret, encrypted with a key that the database does not have."""
+
+    __tablename__ = "secrets"
+
+    project_id: Mapped[int] = mapped_column(
+        Number, ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(String(SECRET_NAME_LENGTH), primary_key=True)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    version: Mapped[int] = mapped_column(Integer, default=1)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class Server(Table):
+    """A machine, or the cluster itself, that projects are deployed to. It belongs to everybody."""
+
+    __tablename__ = "servers"
+    __table_args__ = (UniqueConstraint("name"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(Number, primary_key=True)
+    name: Mapped[str] = mapped_column(String(NAME_LENGTH))
+    kind: Mapped[str] = mapped_column(String(16))
+    host: Mapped[str] = mapped_column(String(253))
+    first_port: Mapped[int] = mapped_column(Integer)
+    last_port: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime]
+
+
+class Allocation(Table):
+    """A server's port that a service of a project has to itself."""
+
+    __tablename__ = "allocations"
+    __table_args__ = (
+        UniqueConstraint("server_id", "port"),
+        UniqueConstraint("server_id", "project_id", "service"),
+        Index("ix_allocations_project_id", "project_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Number, primary_key=True)
+    server_id: Mapped[int] = mapped_column(Number, ForeignKey("servers.id"))
+    project_id: Mapped[int] = mapped_column(Number, ForeignKey("projects.id", ondelete="CASCADE"))
+    service: Mapped[str] = mapped_column(String(NAME_LENGTH))
+    port: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime]
+
+
+class Task(Table):
+    """Work that a worker carries out. `worker` is empty until one has taken it."""
+
+    __tablename__ = "tasks"
+    __table_args__ = (
+        Index("ix_tasks_user_id_number", "user_id", "number"),
+        Index("ix_tasks_project_id", "project_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    number: Mapped[int] = mapped_column(Number, primary_key=True)
+    id: Mapped[str] = mapped_column(String(32), unique=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    user_id: Mapped[str] = mapped_column(String(USER_LENGTH))
+    project_id: Mapped[int | None] = mapped_column(
+        Number, ForeignKey("projects.id", ondelete="CASCADE")
+    )
+    request: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(16))
+    worker: Mapped[str] = mapped_column(String(200), default="")
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    result: Mapped[dict[str, Any]]
+    request_id: Mapped[str] = mapped_column(String(64))
+    callback_stream: Mapped[str] = mapped_column(String(200))
+    last_seq: Mapped[int] = mapped_column(Integer, default=0)
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class TaskEvent(Table):
+    """What happened to a task; `seq` counts from 1 without a gap."""
+
+    __tablename__ = "task_events"
+
+    task_number: Mapped[int] = mapped_column(
+        Number, ForeignKey("tasks.number", ondelete="CASCADE"), primary_key=True
+    )
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True)
+    at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(String(16))
+    message: Mapped[str] = mapped_column(Text)
+
+
+class Deployment(Table):
+    """A version of a project that was to run; how far it came is its task's state."""
+
+    __tablename__ = "deployments"
+    __table_args__ = (UniqueConstraint("project_id", "number"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(Number, primary_key=True)
+    project_id: Mapped[int] = mapped_column(Number, ForeignKey("projects.id", ondelete="CASCADE"))
+    number: Mapped[int] = mapped_column(Integer)
+    task_number: Mapped[int] = mapped_column(Number, ForeignKey("tasks.number"))
+    image: Mapped[str] = mapped_column(String(512))
+    rollback_of: Mapped[int | None] = mapped_column(Integer)
+    created_at: Mapped[datetime]
+
+
+class Incident(Table):
+    """Something that a person has to look at."""
+
+    __tablename__ = "incidents"
+    __table_args__ = (
+        Index("ix_incidents_user_id_id", "user_id", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Number, primary_key=True)
+    user_id: Mapped[str] = mapped_column(String(USER_LENGTH))
+    project_id: Mapped[int | None] = mapped_column(
+        Number, ForeignKey("projects.id", ondelete="SET NULL")
+    )
+    title: Mapped[str] = mapped_column(String(200))
+    description: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(16))
+    opened_by: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime]
+    resolved_at: Mapped[datetime | None]
+
+
+class Article(Table):
+    """Something that is worth knowing: a user's own, or everybody's where `user_id` is empty."""
+
+    __tablename__ = "articles"
+    __table_args__ = (
+        Index("ix_articles_user_id", "user_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Number, primary_key=True)
+    user_id: Mapped[str] = mapped_column(String(USER_LENGTH))
+    title: Mapped[str] = mapped_column(String(200))
+    body: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]

@@ -169,9 +169,7 @@ async def test_it_is_bound_to_the_exact_arguments(
     assert (await agent.delete(one)).status_code == 204
 
 
-async def test_an_agreement_is_used_once(
-    ada: httpx.AsyncClient, agent: httpx.AsyncClient
-) -> None:
+async def test_an_agreement_is_used_once(ada: httpx.AsyncClient, agent: httpx.AsyncClient) -> None:
     path = await project_of(ada)
     wish = (await agent.delete(path)).json()["approval"]["id"]
     await ada.post(f"/v1/approvals/{wish}/approve")

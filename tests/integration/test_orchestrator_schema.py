@@ -15,8 +15,13 @@ from orchestrator_api.tables import Table
 async def test_they_agree(new_database_url: str) -> None:
     database = opened(new_database_url)
 
+    def ours(_: object, name: str | None, *__: object) -> bool:
+        # The index of words is each database's own; Alembic knows neither.
+        return not (name or "").startswith(("articles_words", "ix_articles_words"))
+
     def differences(connection: Connection) -> object:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        options = {"compare_type": True, "include_object": ours}
+        context = MigrationContext.configure(connection, opts=options)
         return compare_metadata(context, Table.metadata)
 
     async with database.engine.connect() as connection:

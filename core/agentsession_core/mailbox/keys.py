@@ -24,6 +24,8 @@ PAIRING_PEOPLE: Final = "pairing:people"
 # Name of the bridge that polls and delivers, as long as it renews it; and a hash: person → kind of agent.
 BRIDGE_LEASE: Final = "bridge:lease"
 BRIDGE_ROUTES: Final = "bridge:routes"
+ENGINEERING_QUEUE: Final = "engineering:queue"
+DEPLOY_QUEUE: Final = "deploy:queue"
 
 
 @dataclass(frozen=True)
@@ -129,3 +131,13 @@ def pairing_code(code: str) -> str:
 def pairing_person(person: int) -> str:
     """Key of a person's code; gone with the code."""
     return f"pairing:person:{person}"
+
+
+def task_events(task: str) -> str:
+    """Stream of what happens to a task, trimmed."""
+    return f"task:{task}:events"
+
+
+def published(key: str) -> str:
+    """Says that the entry of the orchestrator's outbox is in its stream; goes by itself after 48 hours."""
+    return f"outbox:{key}"

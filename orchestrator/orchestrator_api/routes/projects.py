@@ -6,15 +6,21 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter
 from pydantic import ConfigDict, Field, StringConstraints
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from orchestrator_api import projects
+from orchestrator_api import deployments, projects
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Answer, Call, gate
 from orchestrator_api.paging import LIMIT, Cursor, Limit
 from orchestrator_api.rights import Approval, Operation
 from orchestrator_api.routes.common import DryRun, ProjectId, problems
+from orchestrator_api.routes.deployments import DeploymentView
+from orchestrator_api.routes.deployments import view_of as deployment_view
+from orchestrator_api.routes.tasks import TaskView
+from orchestrator_api.routes.tasks import view_of as task_view
+from orchestrator_api.tables import Allocation, Incident, Secret, Task
 from orchestrator_api.views import Name, Page, Text, Time, UserId, View, Wish
 
 router: Final = APIRouter(prefix="/v1/projects", tags=["projects"])
@@ -93,6 +99,11 @@ class ProjectStatusView(View):
 
     project: ProjectView
     status: str
+    deployment: DeploymentView | None
+    unfinished_tasks: list[TaskView]
+    secrets: int
+    ports: int
+    open_incidents: int
 
 
 @router.get("", response_model=Page[ProjectView], responses=problems())
@@ -146,8 +157,33 @@ async def project_status(project_id: ProjectId, call: Call = STATUS) -> Response
     """Where a project stands."""
     async with call.reading() as session:
         row = await projects.owned(session, call.caller.user, project_id)
-    view = ProjectView.model_validate(row)
-    return call.shown(ProjectStatusView(project=view, status=row.status))
+        newest = await deployments.listed(session, project_id, 1)
+        unfinished = (
+            await session.scalars(
+                select(Task)
+                .where(Task.project_id == project_id, Task.finished_at.is_(None))
+                .order_by(Task.number)
+            )
+        ).all()
+        counts = [
+            await session.scalar(select(func.count()).select_from(table).where(*conditions))
+            for table, *conditions in (
+                (Secret, Secret.project_id == project_id),
+                (Allocation, Allocation.project_id == project_id),
+                (Incident, Incident.project_id == project_id, Incident.resolved_at.is_(None)),
+            )
+        ]
+    return call.shown(
+        ProjectStatusView(
+            project=ProjectView.model_validate(row),
+            status=row.status,
+            deployment=deployment_view(*newest[0]) if newest else None,
+            unfinished_tasks=[task_view(task) for task in unfinished],
+            secrets=counts[0] or 0,
+            ports=counts[1] or 0,
+            open_incidents=counts[2] or 0,
+        )
+    )
 
 
 @router.patch("/{project_id}", response_model=ProjectView, responses=problems(404, 409, 412))
@@ -180,6 +216,7 @@ async def delete_project(
     async def work(session: AsyncSession) -> Answer:
         row = await projects.owned(session, call.caller.user, project_id, lock=True)
         call.require_version(row.version)
+        await projects.require_idle(session, row)
         await call.approve(session, f"delete project {row.name} ({row.id}) with all that it has")
         await projects.delete(session, row)
         return Answer(None, f"project/{row.id}", detail={"name": row.name})

@@ -17,10 +17,12 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr
 
 from agentsession_core import naming
 from agentsession_core.api import LaunchType
 from agentsession_core.identity import TokenIdentity
+from agentsession_core.mailbox.publishing import Publishing
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import DatabaseSettings
 from agentsession_testing.fake_cluster import FakeCluster, review
@@ -31,8 +33,11 @@ from orchestrator_api.app import create_app
 from orchestrator_api.database import Database, database_url
 from orchestrator_api.deps import Deps
 from orchestrator_api.migrating import migrate
+from orchestrator_api.relay import Relay
+from orchestrator_api.sealing import Sealer
 
 DATABASES = ("sqlite", "postgresql")
+KEY = "a2V5IG9mIHRoZSB0ZXN0cywgMzIgYnl0ZXMgbG9uZy4="
 PROBLEM = "application/problem+json"
 
 
@@ -108,12 +113,16 @@ class Orchestrator:
     cluster: FakeCluster = field(default_factory=FakeCluster)
     moved: timedelta = timedelta()
     strict_approvals: bool = False
+    sealer: Sealer | None = field(default_factory=lambda: Sealer(SecretStr(KEY)))
+    streams: Publishing | None = None
+    relay: Relay | None = None
     committed: int = 0
 
     def __post_init__(self) -> None:
         self._ids = itertools.count(1)
         self._app: FastAPI | None = None
         self._runs = itertools.count(1)
+        self._current: dict[str, str] = {}
 
     def now(self) -> datetime:
         """The time, moved on by `moved`."""
@@ -121,6 +130,12 @@ class Orchestrator:
 
     def _committed(self) -> None:
         self.committed += 1
+        if self.relay is not None:
+            self.relay.committed()
+
+    def restart(self) -> None:
+        """To be called after a change of the collaborators, where `app` was asked for before it."""
+        self._app = None
 
     @property
     def app(self) -> FastAPI:
@@ -137,6 +152,8 @@ class Orchestrator:
                 new_id=lambda: f"{next(self._ids):012x}",
                 committed=self._committed,
                 strict_approvals=self.strict_approvals,
+                sealer=self.sealer,
+                streams=self.streams,
             )
             self._app = create_app(deps)
         return self._app
@@ -161,8 +178,13 @@ class Orchestrator:
         if current:
             run = naming.run_id(uid, 1)
             await self.store.begin_run(
-                user, run=run, expected="", session_uid=uid, launch=LaunchType.COLD
+                user,
+                run=run,
+                expected=self._current.get(user, ""),
+                session_uid=uid,
+                launch=LaunchType.COLD,
             )
+            self._current[user] = run
             await self.store.hello(user, run=run, pod_uid=f"{pod}-uid", pod=pod)
         return token
 

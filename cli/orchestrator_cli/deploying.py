@@ -1,0 +1,187 @@
+"""`orchestrator deploy`."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import click
+
+from orchestrator_cli.options import (
+    Settings,
+    dry_run_option,
+    follow_options,
+    json_option,
+    key_option,
+    limit_option,
+    with_settings,
+)
+from orchestrator_cli.output import moment, say_fields, say_json, say_table
+from orchestrator_cli.projects import confirm, project_argument
+from orchestrator_cli.tasks import show_or_follow, task_argument
+
+
+@click.group(name="deploy")
+def deploy() -> None:
+    """Deployments of your projects."""
+
+
+@deploy.command(epilog="Example: orchestrator deploy check 42")
+@project_argument
+@click.option("--image", help="The image to deploy; without it, the project's repository.")
+@json_option
+@with_settings
+def check(settings: Settings, project_id: int, image: str | None) -> None:
+    """See whether a project can be deployed, and what to do where it cannot."""
+    found = settings.api.get(f"/v1/projects/{project_id}/deployments/check", image=image)
+    if settings.as_json:
+        say_json(found)
+        return
+    say_fields(
+        {
+            "ready": "yes" if found["ready"] else "no",
+            "missing": "; ".join(found["missing"]),
+            "running": found["running_task"],
+            "secrets": ", ".join(found["secrets"]),
+            "ports": found["ports"],
+        }
+    )
+
+
+@deploy.command(epilog="Example: orchestrator deploy trigger 42 --wait --timeout 600")
+@project_argument
+@click.option("--image", help="The image to deploy; without it, the project's repository.")
+@follow_options
+@key_option
+@dry_run_option
+@json_option
+@with_settings
+def trigger(
+    settings: Settings,
+    project_id: int,
+    image: str | None,
+    follow: bool,
+    wait: bool,
+    timeout: float | None,
+    key: str | None,
+    dry_run: bool,
+) -> int:
+    """Deploy a project."""
+    made = settings.api.call(
+        "POST",
+        f"/v1/projects/{project_id}/deployments",
+        body={"image": image} if image else {},
+        key=key or uuid.uuid4().hex,
+        query={"dry_run": dry_run or None},
+    )
+    return _begun(settings, made, follow=follow, wait=wait, timeout=timeout, dry_run=dry_run)
+
+
+@deploy.command(epilog="Example: orchestrator deploy rollback 42 --yes")
+@project_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@follow_options
+@key_option
+@dry_run_option
+@json_option
+@with_settings
+def rollback(
+    settings: Settings,
+    project_id: int,
+    yes: bool,
+    follow: bool,
+    wait: bool,
+    timeout: float | None,
+    key: str | None,
+    dry_run: bool,
+) -> int:
+    """Deploy what ran before. An agent's person is asked first."""
+    if not dry_run:
+        confirm(f"Roll project {project_id} back?", yes)
+    made = settings.api.call(
+        "POST",
+        f"/v1/projects/{project_id}/deployments/rollback",
+        key=key or uuid.uuid4().hex,
+        query={"dry_run": dry_run or None},
+    )
+    return _begun(settings, made, follow=follow, wait=wait, timeout=timeout, dry_run=dry_run)
+
+
+@deploy.command(epilog="Example: orchestrator deploy status deploy-0123456789ab --follow")
+@task_argument
+@follow_options
+@json_option
+@with_settings
+def status(
+    settings: Settings, task_id: str, follow: bool, wait: bool, timeout: float | None
+) -> int:
+    """Show how a deployment's task stands."""
+    return show_or_follow(settings, task_id, follow=follow, wait=wait, timeout=timeout)
+
+
+@deploy.command(name="list", epilog="Example: orchestrator deploy list 42")
+@project_argument
+@limit_option
+@json_option
+@with_settings
+def list_(settings: Settings, project_id: int, limit: int | None) -> None:
+    """List a project's deployments, newest first."""
+    found = list(settings.api.pages(f"/v1/projects/{project_id}/deployments", limit))
+    if settings.as_json:
+        say_json(found)
+        return
+    say_table(
+        f"Deployments of project {project_id}",
+        ("No.", "Standing", "Image", "Created"),
+        (
+            (
+                str(item["number"]),
+                item["standing"],
+                item["image"] or "repository",
+                moment(item["created_at"]),
+            )
+            for item in found
+        ),
+    )
+
+
+@deploy.command(epilog="Example: orchestrator deploy logs 42 --lines 100")
+@project_argument
+@click.option("--lines", type=click.IntRange(1, 200), default=100, show_default=True)
+@json_option
+@with_settings
+def logs(settings: Settings, project_id: int, lines: int) -> None:
+    """Show what the newest deployment's worker wrote last."""
+    found = settings.api.get(f"/v1/projects/{project_id}/deployments/logs", limit=lines)["items"]
+    if settings.as_json:
+        say_json(found)
+        return
+    for line in found:
+        click.echo(f"{line['at'][:19]}Z {line['kind']:<10} {line['message']}")
+
+
+def _begun(
+    settings: Settings,
+    made: dict[str, Any],
+    *,
+    follow: bool,
+    wait: bool,
+    timeout: float | None,
+    dry_run: bool,
+) -> int:
+    if (follow or wait) and not dry_run:
+        return show_or_follow(settings, made["task_id"], follow=follow, wait=wait, timeout=timeout)
+    if settings.as_json:
+        say_json({**made, "dry_run": True} if dry_run else made)
+        return 0
+    if dry_run:
+        click.echo("nothing was queued; this would be:", err=True)
+    say_fields(
+        {
+            "deployment": made["number"],
+            "task": made["task_id"],
+            "standing": made["standing"],
+            "image": made["image"] or "repository",
+        }
+    )
+    return 0

@@ -1,0 +1,112 @@
+"""`orchestrator diagnose`, `search` and `escalate`."""
+
+from __future__ import annotations
+
+import uuid
+
+import click
+
+from orchestrator_cli.options import (
+    Settings,
+    dry_run_option,
+    json_option,
+    limit_option,
+    with_settings,
+)
+from orchestrator_cli.output import moment, say_fields, say_json, say_table
+
+
+@click.group(name="diagnose")
+def diagnose() -> None:
+    """See how the platform is and what has gone wrong."""
+
+
+@diagnose.command(epilog="Example: orchestrator diagnose health")
+@json_option
+@with_settings
+def health(settings: Settings) -> None:
+    """Show how the API's own database and Redis are, and how many tasks of yours wait."""
+    found = settings.api.get("/v1/health")
+    if settings.as_json:
+        say_json(found)
+        return
+    say_fields(
+        {
+            **found["parts"],
+            "unpublished": found["outbox"],
+            "queued tasks": found["queued_tasks"],
+            "running tasks": found["running_tasks"],
+        }
+    )
+
+
+@diagnose.command(epilog="Example: orchestrator diagnose incidents --open")
+@click.option("--open", "only_open", is_flag=True, help="Only those that nobody has resolved.")
+@limit_option
+@json_option
+@with_settings
+def incidents(settings: Settings, only_open: bool, limit: int | None) -> None:
+    """List your incidents, newest first."""
+    state = "open" if only_open else None
+    found = list(settings.api.pages("/v1/incidents", limit, state=state))
+    if settings.as_json:
+        say_json(found)
+        return
+    say_table(
+        "Incidents",
+        ("ID", "State", "Project", "Title", "Opened"),
+        (
+            (
+                str(item["id"]),
+                item["state"],
+                str(item["project_id"] or "-"),
+                item["title"],
+                moment(item["created_at"]),
+            )
+            for item in found
+        ),
+    )
+
+
+@click.command(epilog="Example: orchestrator search 'naming services'")
+@click.argument("query")
+@click.option("--limit", type=click.IntRange(1, 50), default=10, show_default=True)
+@json_option
+@with_settings
+def search(settings: Settings, query: str, limit: int) -> None:
+    """Search your and everybody's articles for all the words."""
+    found = settings.api.get("/v1/articles", q=query, limit=limit)["items"]
+    if settings.as_json:
+        say_json(found)
+        return
+    if not found:
+        click.echo("nothing has all these words")
+    for item in found:
+        click.echo(f"{item['id']}  {item['title']}\n   {' '.join(item['body'].split())[:200]}")
+
+
+@click.command(
+    epilog="Example: orchestrator escalate 'The deployment fails three times' --project 42"
+)
+@click.argument("title")
+@click.option("--description", default="", help="What was tried, and what came of it.")
+@click.option("--project", "project_id", type=click.IntRange(1), metavar="PROJECT")
+@dry_run_option
+@json_option
+@with_settings
+def escalate(
+    settings: Settings, title: str, description: str, project_id: int | None, dry_run: bool
+) -> None:
+    """Open an incident, for a person to look at."""
+    body = {"title": title, "description": description, "project_id": project_id}
+    made = settings.api.call(
+        "POST",
+        "/v1/incidents",
+        body={name: value for name, value in body.items() if value is not None},
+        key=uuid.uuid4().hex,
+        query={"dry_run": dry_run or None},
+    )
+    if settings.as_json:
+        say_json(made)
+    else:
+        say_fields({"incident": made["id"], "state": made["state"], "title": made["title"]})

@@ -1,0 +1,133 @@
+"""`orchestrator engineering`."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+
+import click
+
+from orchestrator_cli.errors import CommandError, Exit
+from orchestrator_cli.options import (
+    Settings,
+    dry_run_option,
+    follow_options,
+    json_option,
+    key_option,
+    with_settings,
+)
+from orchestrator_cli.output import say_json
+from orchestrator_cli.projects import project_argument
+from orchestrator_cli.tasks import say_task, segment, show_or_follow, task_argument
+
+
+@click.group(name="engineering")
+def engineering() -> None:
+    """Work on your projects' code, by engineering workers."""
+
+
+@engineering.command(epilog="Example: orchestrator engineering analyze 'A list that two can share'")
+@click.argument("request")
+@click.option("--project", "project_id", type=click.IntRange(1), metavar="PROJECT")
+@follow_options
+@key_option
+@dry_run_option
+@json_option
+@with_settings
+def analyze(
+    settings: Settings,
+    request: str,
+    project_id: int | None,
+    follow: bool,
+    wait: bool,
+    timeout: float | None,
+    key: str | None,
+    dry_run: bool,
+) -> int:
+    """Have a wish analysed: what it takes, before anything is changed."""
+    body = {"kind": "analysis", "request": request, "project_id": project_id}
+    return begin(settings, body, key, follow=follow, wait=wait, timeout=timeout, dry_run=dry_run)
+
+
+@engineering.command(
+    epilog="Example: orchestrator engineering trigger 42 'Add a list of what is done'"
+)
+@project_argument
+@click.argument("request")
+@follow_options
+@key_option
+@dry_run_option
+@json_option
+@with_settings
+def trigger(
+    settings: Settings,
+    project_id: int,
+    request: str,
+    follow: bool,
+    wait: bool,
+    timeout: float | None,
+    key: str | None,
+    dry_run: bool,
+) -> int:
+    """Have a project's code changed."""
+    body = {"kind": "engineering", "request": request, "project_id": project_id}
+    return begin(settings, body, key, follow=follow, wait=wait, timeout=timeout, dry_run=dry_run)
+
+
+@engineering.command(epilog="Example: orchestrator engineering status engineering-0123456789ab")
+@task_argument
+@follow_options
+@json_option
+@with_settings
+def status(
+    settings: Settings, task_id: str, follow: bool, wait: bool, timeout: float | None
+) -> int:
+    """Show how an engineering task stands."""
+    return show_or_follow(settings, task_id, follow=follow, wait=wait, timeout=timeout)
+
+
+@engineering.command(epilog="Example: orchestrator engineering pr engineering-0123456789ab")
+@task_argument
+@json_option
+@with_settings
+def pr(settings: Settings, task_id: str) -> None:
+    """Show the pull request that an engineering task has opened."""
+    found = settings.api.get(f"/v1/tasks/{segment(task_id)}")
+    url = found["result"].get("pr")
+    if not url:
+        raise CommandError(
+            Exit.NOT_FOUND,
+            "no_pull_request",
+            f"task {task_id} has opened no pull request: {found['standing']}",
+            hint="orchestrator engineering status says how it stands",
+        )
+    if settings.as_json:
+        say_json({"task_id": found["id"], "pr": url})
+    else:
+        click.echo(url)
+
+
+def begin(
+    settings: Settings,
+    body: Mapping[str, object],
+    key: str | None,
+    *,
+    follow: bool,
+    wait: bool,
+    timeout: float | None,
+    dry_run: bool,
+) -> int:
+    """Begins a task, and follows it where that is wished for; the exit code. Raises CommandError."""
+    made = settings.api.call(
+        "POST",
+        "/v1/tasks",
+        body={name: value for name, value in body.items() if value is not None},
+        key=key or uuid.uuid4().hex,
+        query={"dry_run": dry_run or None},
+    )
+    if (follow or wait) and not dry_run:
+        return show_or_follow(settings, made["id"], follow=follow, wait=wait, timeout=timeout)
+    if dry_run:
+        click.echo("nothing was queued; this would be:", err=True)
+    say_task(settings, {**made, "dry_run": True} if dry_run else made)
+    return Exit.OK

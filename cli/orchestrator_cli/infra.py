@@ -1,0 +1,250 @@
+"""`orchestrator infra`."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from orchestrator_cli.options import (
+    Settings,
+    dry_run_option,
+    json_option,
+    key_option,
+    limit_option,
+    with_settings,
+)
+from orchestrator_cli.output import say_fields, say_json, say_table
+from orchestrator_cli.projects import confirm, project_argument
+from orchestrator_cli.tasks import segment
+
+
+@click.group(name="infra")
+def infra() -> None:
+    """Servers, and the ports of them that your projects have."""
+
+
+@infra.command(name="list", epilog="Example: orchestrator infra list")
+@json_option
+@with_settings
+def list_(settings: Settings) -> None:
+    """List the servers and your ports on them."""
+    servers = settings.api.get("/v1/servers")["items"]
+    ports = list(settings.api.pages("/v1/allocations"))
+    if settings.as_json:
+        say_json({"servers": servers, "allocations": ports})
+        return
+    _say_servers(servers)
+    _say_ports(ports)
+
+
+@infra.group(name="servers", invoke_without_command=True)
+@json_option
+@click.pass_context
+def servers(context: click.Context) -> None:
+    """List the servers; administrators add and remove them."""
+    if context.invoked_subcommand is None:
+        settings = context.ensure_object(Settings)
+        found = settings.api.get("/v1/servers")["items"]
+        if settings.as_json:
+            say_json(found)
+        else:
+            _say_servers(found)
+
+
+@servers.command(epilog="Example: orchestrator infra servers add vps-1 --host vps-1.example.com")
+@click.argument("name")
+@click.option("--host", required=True, help="Its name or address.")
+@click.option("--kind", type=click.Choice(["ssh", "kubernetes"]), default="ssh", show_default=True)
+@click.option("--first-port", type=click.IntRange(1, 65_535), default=20_000, show_default=True)
+@click.option("--last-port", type=click.IntRange(1, 65_535), default=20_999, show_default=True)
+@dry_run_option
+@json_option
+@with_settings
+def add(
+    settings: Settings,
+    name: str,
+    host: str,
+    kind: str,
+    first_port: int,
+    last_port: int,
+    dry_run: bool,
+) -> None:
+    """Add a server, with the ports that projects may have."""
+    body = {
+        "name": name,
+        "host": host,
+        "kind": kind,
+        "first_port": first_port,
+        "last_port": last_port,
+    }
+    made = settings.api.call(
+        "POST",
+        "/v1/servers",
+        body=body,
+        key=uuid.uuid4().hex,
+        query={"dry_run": dry_run or None},
+    )
+    if settings.as_json:
+        say_json(made)
+    else:
+        _say_servers([made])
+
+
+@servers.command(epilog="Example: orchestrator infra servers remove vps-1 --yes")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@with_settings
+def remove(settings: Settings, name: str, yes: bool) -> None:
+    """Remove a server that no project has a port of."""
+    confirm(f"Remove server {name}?", yes)
+    settings.api.call("DELETE", f"/v1/servers/{segment(name)}", key=uuid.uuid4().hex)
+    if settings.as_json:
+        say_json({"name": name, "removed": True})
+    else:
+        click.echo(f"server {name} is removed")
+
+
+@infra.command(epilog="Example: orchestrator infra allocations")
+@limit_option
+@json_option
+@with_settings
+def allocations(settings: Settings, limit: int | None) -> None:
+    """List the ports of your projects."""
+    found = list(settings.api.pages("/v1/allocations", limit))
+    if settings.as_json:
+        say_json(found)
+    else:
+        _say_ports(found)
+
+
+@infra.command(epilog="Example: orchestrator infra allocate 42 --service web")
+@project_argument
+@click.option("--service", default="web", show_default=True, help="What has the port.")
+@click.option("--server", help="The server; without it, that with the most free ports.")
+@key_option
+@dry_run_option
+@json_option
+@with_settings
+def allocate(
+    settings: Settings,
+    project_id: int,
+    service: str,
+    server: str | None,
+    key: str | None,
+    dry_run: bool,
+) -> None:
+    """Have a place on a server: its lowest free port. One that is there already is shown."""
+    _allocate(settings, project_id, {"service": service, "server": server}, key, dry_run)
+
+
+@infra.command(epilog="Example: orchestrator infra allocate-port 42 20007 --server vps-1")
+@project_argument
+@click.argument("port", type=click.IntRange(1, 65_535))
+@click.option("--service", default="web", show_default=True, help="What has the port.")
+@click.option("--server", help="The server; without it, that with the most free ports.")
+@key_option
+@dry_run_option
+@json_option
+@with_settings
+def allocate_port(
+    settings: Settings,
+    project_id: int,
+    port: int,
+    service: str,
+    server: str | None,
+    key: str | None,
+    dry_run: bool,
+) -> None:
+    """Have a certain port."""
+    body = {"service": service, "server": server, "port": port}
+    _allocate(settings, project_id, body, key, dry_run)
+
+
+@infra.command(epilog="Example: orchestrator infra release 7 --yes")
+@click.argument("allocation_id", metavar="ALLOCATION", type=click.IntRange(1))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@dry_run_option
+@json_option
+@with_settings
+def release(settings: Settings, allocation_id: int, yes: bool, dry_run: bool) -> None:
+    """Give a port back. An agent's person is asked first."""
+    if not dry_run:
+        confirm(f"Release allocation {allocation_id}?", yes)
+    settings.api.call(
+        "DELETE",
+        f"/v1/allocations/{allocation_id}",
+        key=uuid.uuid4().hex,
+        query={"dry_run": dry_run or None},
+    )
+    if settings.as_json:
+        say_json({"id": allocation_id, "released": not dry_run})
+    else:
+        click.echo(f"allocation {allocation_id} {'would be' if dry_run else 'is'} released")
+
+
+def _allocate(
+    settings: Settings,
+    project_id: int,
+    body: Mapping[str, object],
+    key: str | None,
+    dry_run: bool,
+) -> None:
+    made = settings.api.call(
+        "POST",
+        f"/v1/projects/{project_id}/allocations",
+        body={name: value for name, value in body.items() if value is not None},
+        key=key or uuid.uuid4().hex,
+        query={"dry_run": dry_run or None},
+    )
+    if settings.as_json:
+        say_json({**made, "dry_run": True, "created": False} if dry_run else made)
+        return
+    if dry_run:
+        click.echo("nothing was taken; this would be:", err=True)
+    say_fields(
+        {
+            "allocation": "-" if dry_run else made["id"],
+            "server": made["server"],
+            "host": made["host"],
+            "port": made["port"],
+            "service": made["service"],
+        }
+    )
+
+
+def _say_servers(found: list[dict[str, Any]]) -> None:
+    say_table(
+        "Servers",
+        ("Name", "Kind", "Host", "Ports", "Free"),
+        (
+            (
+                item["name"],
+                item["kind"],
+                item["host"],
+                f"{item['first_port']}-{item['last_port']}",
+                str(item["free_ports"]),
+            )
+            for item in found
+        ),
+    )
+
+
+def _say_ports(found: list[dict[str, Any]]) -> None:
+    say_table(
+        "Allocations",
+        ("ID", "Project", "Service", "Server", "Port"),
+        (
+            (
+                str(item["id"]),
+                str(item["project_id"]),
+                item["service"],
+                item["server"],
+                str(item["port"]),
+            )
+            for item in found
+        ),
+    )

@@ -1,0 +1,105 @@
+"""`orchestrator secret`."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from pathlib import Path
+
+import click
+
+from orchestrator_cli.errors import CommandError, Exit
+from orchestrator_cli.options import Settings, dry_run_option, json_option, with_settings
+from orchestrator_cli.output import moment, say_fields, say_json, say_table
+from orchestrator_cli.projects import confirm, project_argument
+from orchestrator_cli.tasks import segment
+
+
+@click.group(name="secret")
+def secret() -> None:
+    """Your projects' secrets: they go in and do not come out."""
+
+
+@secret.command(name="set", epilog="Example: orchestrator secret set 42 DATABASE_URL < url.txt")
+@project_argument
+@click.argument("name")
+@click.option(
+    "--from-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Where the value is; without it, standard input.",
+)
+@dry_run_option
+@json_option
+@with_settings
+def set_(
+    settings: Settings, project_id: int, name: str, from_file: Path | None, dry_run: bool
+) -> None:
+    """Set a secret, from standard input or a file; one newline at its end is no part of it."""
+    made = settings.api.call(
+        "PUT",
+        f"/v1/projects/{project_id}/secrets/{segment(name)}",
+        body={"value": _value(from_file)},
+        key=uuid.uuid4().hex,
+        query={"dry_run": dry_run or None},
+    )
+    if settings.as_json:
+        say_json(made)
+    else:
+        say_fields({"secret": made["name"], "version": made["version"]})
+
+
+@secret.command(name="list", epilog="Example: orchestrator secret list 42")
+@project_argument
+@json_option
+@with_settings
+def list_(settings: Settings, project_id: int) -> None:
+    """List the names of a project's secrets."""
+    found = settings.api.get(f"/v1/projects/{project_id}/secrets")["items"]
+    if settings.as_json:
+        say_json(found)
+        return
+    say_table(
+        f"Secrets of project {project_id}",
+        ("Name", "Version", "Set"),
+        ((item["name"], str(item["version"]), moment(item["updated_at"])) for item in found),
+    )
+
+
+@secret.command(epilog="Example: orchestrator secret unset 42 DATABASE_URL --yes")
+@project_argument
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@dry_run_option
+@json_option
+@with_settings
+def unset(settings: Settings, project_id: int, name: str, yes: bool, dry_run: bool) -> None:
+    """Remove a secret. An agent's person is asked first."""
+    if not dry_run:
+        confirm(f"Remove secret {name} of project {project_id}?", yes)
+    settings.api.call(
+        "DELETE",
+        f"/v1/projects/{project_id}/secrets/{segment(name)}",
+        key=uuid.uuid4().hex,
+        query={"dry_run": dry_run or None},
+    )
+    if settings.as_json:
+        say_json({"name": name, "removed": not dry_run})
+    else:
+        click.echo(f"secret {name} {'would be' if dry_run else 'is'} removed")
+
+
+def _value(from_file: Path | None) -> str:
+    if from_file is None and sys.stdin.isatty():
+        raise CommandError(
+            Exit.USAGE,
+            "no_value",
+            "a secret is read from standard input or a file, never from the command line",
+            hint="orchestrator secret set 42 NAME < FILE, or --from-file FILE",
+        )
+    try:
+        text = from_file.read_text(encoding="utf-8") if from_file else sys.stdin.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(
+            Exit.USAGE, "value_unreadable", f"the value cannot be read: {error}"
+        ) from None
+    return text.removesuffix("\n")

@@ -1,0 +1,164 @@
+"""`orchestrator task`, and what every command that begins a task does with it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import Any
+
+import click
+
+from orchestrator_cli.api import Api
+from orchestrator_cli.errors import CommandError, Exit
+from orchestrator_cli.options import (
+    Settings,
+    follow_options,
+    json_option,
+    limit_option,
+    with_settings,
+)
+from orchestrator_cli.output import moment, say_fields, say_json, say_line, say_table
+
+# The API waits so long for the next event; a follower asks again then.
+WAIT_SECONDS = 20
+
+
+@click.group(name="task")
+def task() -> None:
+    """Tasks: what workers do for your projects."""
+
+
+task_argument = click.argument("task_id", metavar="TASK")
+
+
+@task.command(name="list", epilog="Example: orchestrator task list --limit 10")
+@click.option("--kind", type=click.Choice(["engineering", "analysis", "deploy"]))
+@click.option("--project", "project_id", type=click.IntRange(1), metavar="PROJECT")
+@limit_option
+@json_option
+@with_settings
+def list_(settings: Settings, kind: str | None, project_id: int | None, limit: int | None) -> None:
+    """List your tasks, newest first."""
+    found = list(settings.api.pages("/v1/tasks", limit, kind=kind, project_id=project_id))
+    if settings.as_json:
+        say_json(found)
+        return
+    say_table(
+        "Tasks",
+        ("ID", "Project", "Standing", "Created"),
+        (
+            (
+                item["id"],
+                str(item["project_id"] or "-"),
+                item["standing"],
+                moment(item["created_at"]),
+            )
+            for item in found
+        ),
+    )
+
+
+@task.command(epilog="Example: orchestrator task status engineering-0123456789ab --follow")
+@task_argument
+@follow_options
+@json_option
+@with_settings
+def status(
+    settings: Settings, task_id: str, follow: bool, wait: bool, timeout: float | None
+) -> int:
+    """Show a task; with --follow its events until it has ended."""
+    return show_or_follow(settings, task_id, follow=follow, wait=wait, timeout=timeout)
+
+
+@task.command(epilog="Example: orchestrator task cancel deploy-0123456789ab")
+@task_argument
+@json_option
+@with_settings
+def cancel(settings: Settings, task_id: str) -> None:
+    """End a queued task; ask the worker of a running one to stop."""
+    path = f"/v1/tasks/{segment(task_id)}/cancel"
+    say_task(settings, settings.api.call("POST", path, key=uuid.uuid4().hex))
+
+
+def show_or_follow(
+    settings: Settings, task_id: str, *, follow: bool, wait: bool, timeout: float | None
+) -> int:
+    """Shows the task, at once or when it has ended; the exit code. Raises CommandError."""
+    path = f"/v1/tasks/{segment(task_id)}"
+    if follow or wait:
+        follow_task(settings, path, say=follow, timeout=timeout)
+    found = settings.api.get(path)
+    if follow and settings.as_json:
+        say_line({"kind": "result", "task": found})
+    else:
+        say_task(settings, found)
+    return Exit.TASK_FAILED if found["state"] in ("failed", "cancelled") and (follow or wait) else 0
+
+
+def follow_task(settings: Settings, path: str, *, say: bool, timeout: float | None) -> None:
+    """Until the task has ended; with `say` each event is said. Goes on after the last event it had.
+
+    Raises CommandError: TIMED_OUT when that takes longer than `timeout` seconds.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    after, told = 0, False
+    while True:
+        left = WAIT_SECONDS if deadline is None else deadline - time.monotonic()
+        if left <= 0:
+            raise CommandError(
+                Exit.TIMED_OUT,
+                "not_ended",
+                f"the task has not ended within {timeout:g} s",
+                hint="it goes on; look again with orchestrator task status",
+            )
+        page = _events(settings.api, path, after, min(left, WAIT_SECONDS))
+        for event in page["items"]:
+            after = event["seq"]
+            if say:
+                _say_event(settings, event)
+        if page["ended"]:
+            return
+        if page["state"] == "queued" and say and not told:
+            told = True
+            click.echo("waits in its queue: no worker has taken it yet", err=True)
+
+
+def _events(api: Api, path: str, after: int, wait: float) -> Any:
+    # Without Redis the API answers at once: then this end waits, or it would ask without a pause.
+    began = time.monotonic()
+    page = api.get(f"{path}/events", after=after, wait=f"{wait:.1f}")
+    if not page["items"] and not page["ended"] and time.monotonic() - began < 0.5:
+        time.sleep(min(wait, 2.0))
+    return page
+
+
+def _say_event(settings: Settings, event: dict[str, Any]) -> None:
+    if settings.as_json:
+        say_line(event)
+    else:
+        click.echo(f"{event['at'][11:19]} {event['kind']:<10} {event['message']}")
+
+
+def say_task(settings: Settings, found: dict[str, Any]) -> None:
+    """A task for people or programs."""
+    if settings.as_json:
+        say_json({"task_id": found["id"], "status": found["state"], **found})
+        return
+    say_fields(
+        {
+            "task": found["id"],
+            "project": found["project_id"],
+            "standing": found["standing"],
+            "request": found["request"],
+            "result": found["result"] or "-",
+            "created": moment(found["created_at"]),
+            "ended": moment(found["finished_at"]),
+        }
+    )
+
+
+def segment(text: str) -> str:
+    """An id as a part of a path; what is none never reaches one. Raises click.UsageError."""
+    if not text.replace("-", "").replace("_", "").isalnum():
+        raise click.UsageError(f"{text!r} is no id")
+    return text

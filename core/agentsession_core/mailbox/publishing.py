@@ -1,0 +1,41 @@
+"""Entries of a database's outbox, as streams get them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from agentsession_core.mailbox import keys
+from agentsession_core.mailbox.parse import read_text
+from agentsession_core.mailbox.scripted import Scripted
+
+# Far longer than a process can be between publishing an entry and forgetting it.
+REMEMBERED_SECONDS: Final = 48 * 3600
+
+
+class Publishing(Scripted):
+    """Streams that a database's changes speak to. Raises redis.RedisError."""
+
+    async def publish_once(
+        self, key: str, stream: str, fields: Mapping[str, str], limit: int | None
+    ) -> bool:
+        """Appends an entry, once per key within 48 hours; False if that was done before.
+
+        `limit` trims the stream to about so many entries.
+        """
+        said = [part for pair in fields.items() for part in pair]
+        answer = await self._run(
+            "publish",
+            [stream, keys.published(key)],
+            [REMEMBERED_SECONDS, "" if limit is None else limit, *said],
+        )
+        return answer[0] == "new"
+
+    async def newest(self, stream: str) -> str:
+        """Id of the stream's newest entry; everything that comes is after it."""
+        entries = await self._redis.xrevrange(stream, count=1)
+        return read_text(entries[0][0]) if entries else "0-0"
+
+    async def wait(self, stream: str, after: str, seconds: float) -> None:
+        """Returns when the stream has an entry after that id, or the time is over."""
+        await self._redis.xread({stream: after}, count=1, block=max(1, int(seconds * 1000)))

@@ -1,0 +1,91 @@
+"""The audit log, and how the platform is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, Final
+
+from fastapi import APIRouter
+from redis.exceptions import RedisError
+from sqlalchemy import func, select
+from starlette.responses import Response
+
+from orchestrator_api.callers import Scope
+from orchestrator_api.calls import Call, gate
+from orchestrator_api.health import CHECK_SECONDS, database_trouble
+from orchestrator_api.paging import LIMIT, Cursor, Limit, cursor_after, key_of
+from orchestrator_api.rights import Operation
+from orchestrator_api.routes.common import problems
+from orchestrator_api.tables import AuditEntry, OutboxEntry, Task
+from orchestrator_api.tasks import QUEUED, RUNNING
+from orchestrator_api.views import Page, Time, View
+
+router: Final = APIRouter(prefix="/v1", tags=["platform"])
+LIST: Final = gate(Operation("audit.list", Scope.READ))
+HEALTH: Final = gate(Operation("health", Scope.READ))
+
+
+class AuditView(View):
+    """Who changed what."""
+
+    id: int
+    at: Time
+    actor: str
+    action: str
+    target: str
+    request_id: str
+    detail: dict[str, Any]
+
+
+class HealthView(View):
+    """What was found just now. `unchecked` parts are none of this API's connections."""
+
+    parts: dict[str, str]
+    outbox: int
+    queued_tasks: int
+    running_tasks: int
+
+
+@router.get("/audit", response_model=Page[AuditView], responses=problems())
+async def audit_log(call: Call = LIST, limit: Limit = LIMIT, cursor: Cursor = None) -> Response:
+    """What was changed for the user and by whom, newest first."""
+    query = select(AuditEntry).where(AuditEntry.user_id == call.caller.user)
+    key = key_of(cursor, int)
+    if key is not None:
+        query = query.where(AuditEntry.id < key[0])
+    async with call.reading() as session:
+        rows = (await session.scalars(query.order_by(AuditEntry.id.desc()).limit(limit + 1))).all()
+    following = cursor_after(rows[limit - 1].id) if len(rows) > limit else None
+    items = [AuditView.model_validate(row) for row in rows[:limit]]
+    return call.shown(Page[AuditView](items=items, next_cursor=following))
+
+
+@router.get("/health", response_model=HealthView, responses=problems())
+async def health(call: Call = HEALTH) -> Response:
+    """How the database and Redis are, what waits to be published, and what tasks of the user's wait."""
+    mine = select(func.count()).select_from(Task).where(Task.user_id == call.caller.user)
+    async with call.reading() as session:
+        outbox = await session.scalar(select(func.count()).select_from(OutboxEntry))
+        queued = await session.scalar(mine.where(Task.state == QUEUED))
+        running = await session.scalar(mine.where(Task.state == RUNNING))
+    return call.shown(
+        HealthView(
+            parts={
+                "database": await database_trouble(call.deps) or "ok",
+                "redis": await _redis(call.deps.runs.ping()) if call.deps.runs else "unchecked",
+            },
+            outbox=outbox or 0,
+            queued_tasks=queued or 0,
+            running_tasks=running or 0,
+        )
+    )
+
+
+async def _redis(ping: Awaitable[None]) -> str:
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await ping
+    except (RedisError, OSError, TimeoutError) as error:
+        return type(error).__name__
+    return "ok"

@@ -1,0 +1,128 @@
+"""Incidents: what a person has to look at."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter, Path
+from pydantic import ConfigDict, StringConstraints
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.responses import Response
+
+from orchestrator_api import projects
+from orchestrator_api.callers import Scope
+from orchestrator_api.calls import Answer, Call, gate
+from orchestrator_api.paging import LIMIT, Cursor, Limit, cursor_after, key_of
+from orchestrator_api.rights import Operation
+from orchestrator_api.routes.common import DryRun, problems
+from orchestrator_api.tables import Incident
+from orchestrator_api.views import Page, Text, Time, View, Wish
+
+router: Final = APIRouter(prefix="/v1/incidents", tags=["incidents"])
+LIST: Final = gate(Operation("incident.list", Scope.READ))
+GET: Final = gate(Operation("incident.get", Scope.READ))
+OPEN: Final = gate(Operation("incident.open", Scope.WRITE))
+# An agent that could close what it opened could hide it.
+RESOLVE: Final = gate(Operation("incident.resolve", Scope.WRITE, runs=False))
+IncidentId = Annotated[int, Path(ge=1, le=2**53, examples=[1])]
+Title = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+
+
+class NewIncident(Wish):
+    """Something that a person has to look at."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"title": "todo-app does not start", "project_id": 42}]}
+    )
+
+    title: Title
+    description: Text = ""
+    project_id: int | None = None
+
+
+class IncidentView(View):
+    """An incident."""
+
+    id: int
+    project_id: int | None
+    title: str
+    description: str
+    state: str
+    opened_by: str
+    created_at: Time
+    resolved_at: Time | None
+
+
+@router.get("", response_model=Page[IncidentView], responses=problems())
+async def list_incidents(
+    call: Call = LIST,
+    limit: Limit = LIMIT,
+    cursor: Cursor = None,
+    state: Literal["open", "resolved"] | None = None,
+) -> Response:
+    """The user's incidents, newest first."""
+    query = select(Incident).where(Incident.user_id == call.caller.user)
+    if state is not None:
+        query = query.where(Incident.state == state)
+    key = key_of(cursor, int)
+    if key is not None:
+        query = query.where(Incident.id < key[0])
+    async with call.reading() as session:
+        rows = (await session.scalars(query.order_by(Incident.id.desc()).limit(limit + 1))).all()
+    following = cursor_after(rows[limit - 1].id) if len(rows) > limit else None
+    items = [IncidentView.model_validate(row) for row in rows[:limit]]
+    return call.shown(Page[IncidentView](items=items, next_cursor=following))
+
+
+@router.post("", status_code=201, response_model=IncidentView, responses=problems(404))
+async def open_incident(wish: NewIncident, call: Call = OPEN, dry_run: DryRun = False) -> Response:
+    """Opens an incident."""
+
+    async def work(session: AsyncSession) -> Answer:
+        if wish.project_id is not None:
+            await projects.owned(session, call.caller.user, wish.project_id)
+        row = Incident(
+            user_id=call.caller.user,
+            project_id=wish.project_id,
+            title=wish.title,
+            description=wish.description,
+            state="open",
+            opened_by=call.caller.actor,
+            created_at=call.now,
+        )
+        session.add(row)
+        await session.flush()
+        return Answer(IncidentView.model_validate(row), f"incident/{row.id}", 201)
+
+    return await call.change(work)
+
+
+@router.get("/{incident_id}", response_model=IncidentView, responses=problems(404))
+async def get_incident(incident_id: IncidentId, call: Call = GET) -> Response:
+    """An incident."""
+    async with call.reading() as session:
+        row = await _owned(session, call, incident_id)
+    return call.shown(IncidentView.model_validate(row))
+
+
+@router.post("/{incident_id}/resolve", response_model=IncidentView, responses=problems(404))
+async def resolve_incident(
+    incident_id: IncidentId, call: Call = RESOLVE, dry_run: DryRun = False
+) -> Response:
+    """Says that nobody has to look at it any more."""
+
+    async def work(session: AsyncSession) -> Answer:
+        row = await _owned(session, call, incident_id)
+        if row.resolved_at is None:
+            row.state, row.resolved_at = "resolved", call.now
+        return Answer(IncidentView.model_validate(row), f"incident/{row.id}")
+
+    return await call.change(work)
+
+
+async def _owned(session: AsyncSession, call: Call, incident_id: int) -> Incident:
+    row = await session.get(Incident, incident_id)
+    if row is None or row.user_id != call.caller.user:
+        raise projects.not_found("incident", incident_id)
+    return row
