@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from agentsession_core.cluster import ClusterUnavailableError
@@ -35,6 +35,7 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(DBAPIError, _on_database_error)
     app.add_exception_handler(Exception, _on_bug)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
     for kind in _UNAVAILABLE:
         app.add_exception_handler(kind, _on_unavailable)
 
@@ -52,6 +53,11 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     code = "method_not_allowed" if error.status_code == 405 else "no_such_route"
     return _refuse(request, ProblemError(error.status_code, code, str(error.detail)))
+
+
+async def _on_disconnect(request: Request, _error: Exception) -> Response:
+    # Nobody reads this answer: whoever asked has gone, and nothing was begun.
+    return _refuse(request, ProblemError(400, "client_gone", "the request was not sent to its end"))
 
 
 async def _on_invalid(request: Request, error: Exception) -> Response:

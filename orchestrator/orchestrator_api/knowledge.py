@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sqlalchemy import Select, desc, func, select, text
+from sqlalchemy import Select, column, desc, func, select, table, text
 
 from orchestrator_api.tables import Article
 
 WORDS: Final = 20
 # One table of words for SQLite, which has no such index; triggers keep it (migration 0002).
-SQLITE_TABLE: Final = "articles_words"
+SQLITE_TABLE: Final = table("articles_words", column("rowid"), column("rank"))
 
 
 def words_of(query: str) -> list[str]:
@@ -28,10 +28,10 @@ def search(query: str, *, sqlite: bool) -> Select[Article]:
         match = " ".join(f'"{word}"' for word in words)
         return (
             select(Article)
-            .join(text(SQLITE_TABLE), text(f"{SQLITE_TABLE}.rowid = articles.id"))
-            .where(text(f"{SQLITE_TABLE} MATCH :match"))
+            .join(SQLITE_TABLE, SQLITE_TABLE.c.rowid == Article.id)
+            .where(text("articles_words MATCH :match"))
             .params(match=match)
-            .order_by(text("rank"))
+            .order_by(SQLITE_TABLE.c.rank, Article.id)
         )
     vector = func.to_tsvector(text("'simple'"), Article.title + " " + Article.body)
     wanted = func.plainto_tsquery(text("'simple'"), " ".join(words))

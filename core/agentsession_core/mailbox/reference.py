@@ -39,6 +39,10 @@ kind of agent, for good), `messages:<person>:<hour>` (how many they have sent in
 in by one, as the API server said last). `:sent` also holds `placeholder`: the group's message in whose
 place the next answer goes.
 
+The orchestrator's: `engineering:queue` and `deploy:queue` (streams of tasks that no worker has taken, never
+trimmed), `task:<id>:events` (stream, about the newest 1000), `outbox:<key>` (an entry of the outbox is in
+its stream, 48 hours).
+
 To put in a message by hand: `XADD user:42:incoming * text hello` and `SADD sessions:backlog 42`. It is
 served within half a minute (without the second within ten minutes, if the session sleeps).
 """

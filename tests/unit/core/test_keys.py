@@ -43,6 +43,8 @@ def test_page_names_keys_that_are_made_of_more() -> None:
         box.seen("<source>", "<id>").removeprefix("user:<id>"),
         box.file("<turn>.<number>").removeprefix("user:<id>"),
         keys.daily_usage("<user>", "<day>"),
+        keys.task_events("<id>"),
+        keys.published("<key>"),
     ):
         assert f"`{key}`" in contract()
 
