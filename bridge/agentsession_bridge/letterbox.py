@@ -49,8 +49,13 @@ class Letterbox:
             return
         place, limits, files = arrival.place, self._limits, arrival.files
         if (text or files) and (minutes := await limits.wait_minutes(arrival.person.id)):
-            self._replies.say(place, texts.too_often(minutes), arrival.message_id)
-            return
+            # One that was taken before and comes again is no further one.
+            known = await self._store.knows(
+                place.mailbox, source=Source.TELEGRAM, message=arrival.key
+            )
+            if not known:
+                self._replies.say(place, texts.too_often(minutes), arrival.message_id)
+                return
         message = NewMessage(
             source=Source.TELEGRAM, id=arrival.key, chat=place.chat, text=text, files=files
         )
@@ -68,13 +73,14 @@ class Letterbox:
         if not text and not files:
             return
         if answer.admission is Admission.NEW:
-            await limits.count(arrival.person.id)
             for file in too_large(files):
                 self._replies.say(place, texts.file_too_large(file.name), arrival.message_id)
             self._presence.working(place, arrival.message_id)
             self._live.expect(place, arrival.message_id)
         # Also for a message that is known: this process may have died between the two steps.
         self._keeper.wake(Waiting(place, arrival.person.name, arrival.key, time.time()))
+        if answer.admission is Admission.NEW:
+            await limits.count(arrival.person.id)
 
     async def _replaced(self, words: Words, text: str) -> bool:
         """Whether a new text has taken the place of one that waits; else it is a message like others."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from redis import RedisError
@@ -74,7 +74,7 @@ class Poller:
                 failures = 0
 
     async def poll_once(self) -> None:
-        """Ask once, and move the offset behind each update that was handled.
+        """Ask once, and move the offset behind what was handled, up to the first that was not.
 
         Raises:
             telegram.error.TelegramError, redis.RedisError, PollStalledError: nothing was lost; what was
@@ -85,9 +85,28 @@ class Poller:
             # All below the offset is confirmed. After a quiet week ids go on anywhere, lower ones too:
             # an old offset would confirm them unread.
             self._offset = None
+            return
+        failed = [found for found in await self._take(updates) if found is not None]
+        self._offset = min((number for number, _ in failed), default=updates[-1].update_id + 1)
+        if failed:
+            raise failed[0][1]
+
+    async def _take(self, updates: Sequence[Update]) -> list[tuple[int, RedisError] | None]:
+        """Chats beside each other, each in its order: where in one it went wrong, and how."""
+        chats: dict[int | None, list[Update]] = {}
         for update in updates:
-            await self._handle(update)
-            self._offset = update.update_id + 1
+            chat = update.effective_chat
+            chats.setdefault(chat.id if chat is not None else None, []).append(update)
+
+        async def one_chat(own: Sequence[Update]) -> tuple[int, RedisError] | None:
+            for update in own:
+                try:
+                    await self._handle(update)
+                except RedisError as error:
+                    return update.update_id, error
+            return None
+
+        return await asyncio.gather(*(one_chat(own) for own in chats.values()))
 
     async def _poll(self) -> tuple[Update, ...]:
         try:

@@ -69,6 +69,10 @@ class Messages(Scripted):
         self._came(mailbox, message.source, message.id, answer[0])
         return IngestAnswer(Admission(answer[0]), int(answer[1]), answer[2] == "1")
 
+    async def knows(self, mailbox: str, *, source: Source, message: str) -> bool:
+        """Whether a message came in before, within 48 hours."""
+        return bool(await self._redis.exists(MailboxKeys(mailbox).seen(source, message)))
+
     async def edit(
         self, mailbox: str, *, source: Source, message: str, text: str, edition: str
     ) -> EditAnswer:

@@ -34,7 +34,7 @@ class Bot:
             await asyncio.Event().wait()
         if isinstance(answer, Exception):
             raise answer
-        return tuple(Update(number) for number in answer)
+        return tuple(one if isinstance(one, Update) else Update(one) for one in answer)
 
 
 class World:
@@ -79,6 +79,22 @@ async def test_the_offset_moves_behind_what_was_handled_and_no_further() -> None
     assert world.bot.offsets == [None, 5]
     assert world.handled == [3, 4, 5]
     assert world.bot.hooks_deleted == 1
+
+
+async def test_chats_are_beside_each_other_and_each_in_its_order() -> None:
+    def said(number: int, chat: int) -> Update:
+        message = {"message_id": number, "date": 1, "chat": {"id": chat, "type": "private"}}
+        found = Update.de_json({"update_id": number, "message": message}, None)
+        assert found is not None
+        return found
+
+    world = World([said(1, 7), said(2, 8), said(3, 7), said(4, 8), said(5, 9)], refuse=2)
+    with pytest.raises(RedisError):
+        await world.poller.poll_once()
+    # Chat 8 stands still, the others go on; all from its first message on comes again.
+    assert [number for number in world.handled if number in (1, 3)] == [1, 3]
+    assert sorted(world.handled) == [1, 3, 5]
+    assert world.poller._offset == 2
 
 
 async def test_after_a_quiet_week_lower_ids_are_read_too() -> None:
