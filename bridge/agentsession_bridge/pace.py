@@ -1,7 +1,7 @@
 """One lane for each chat: calls go out one after the other, at a pace that Telegram bears.
 
 A penalty of one chat never delays another. What must arrive (`send`) waits; a preview is replaced by a
-newer one, dropped when it fails, and never takes the last place that a message could have.
+newer one, dropped when it fails, and never takes the last two places that messages could have.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ Call = Callable[[], Awaitable[Any]]
 
 PRIVATE_SECONDS = 1.0
 GROUP_SECONDS = 3.0
-BURST = 3
+BURST = 4
+# What a preview leaves in the bucket: a word of the bridge's own and the answer behind it go at once.
+LEFT_BY_PREVIEWS = 2.0
 FIRST_RETRY_SECONDS = 0.5
 LAST_RETRY_SECONDS = 30.0
 
@@ -113,8 +115,7 @@ class Lanes:
     async def _run(self, lane: _Lane) -> None:
         while lane.waiting or lane.previews:
             lane.moved.clear()
-            # A preview leaves a token, so that the message it announces does not wait for one.
-            wait = lane.pace.wait(self._now(), 1.0 if lane.waiting else 2.0)
+            wait = lane.pace.wait(self._now(), 1.0 if lane.waiting else 1.0 + LEFT_BY_PREVIEWS)
             if wait > 0:
                 await self._rest(lane, wait)
                 continue

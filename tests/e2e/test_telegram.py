@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx
@@ -199,7 +200,10 @@ async def test_a_bridge_that_dies_and_is_rolled_out_answers_everything_once_and_
         await asyncio.gather(*(c.write(f"m{number}.") for c in chatters))
         await asyncio.sleep(0.2)
         if number in (2, 6):
-            kills += kill(bridge_pod().metadata.uid, "agentsession-bridge")
+            uid = bridge_pod().metadata.uid
+            # The one before may not be back yet: the kubelet takes its time.
+            await until(partial(kill, uid, "agentsession-bridge"), "the bridge is killed", SECONDS)
+            kills += 1
         if number == 9:
             product.kubectl("rollout", "restart", deployment, namespace=product.names.namespace)
     assert kills == 2
