@@ -12,6 +12,8 @@ from agentsession_bridge.access import read_access
 from agentsession_core import naming
 from agentsession_core.settings import load_settings
 from agentsession_testing.chart import IMAGES, KEY, Helm, Object, find_helm
+from workbench.install import telegram_values
+from workbench.settings import load_settings as workbench_settings
 
 TOKEN = "4200:a-token-of-this-test"
 BOT: Object = {"bridge": {"telegram": {"token": TOKEN}}}
@@ -50,6 +52,17 @@ def test_with_a_token_there_is_one_that_talks_to_telegram(helm: Helm, tmp_path: 
     file.write_text(config["data"]["config.yaml"])
     assert load_settings(file).bridge.telegram.api_url == "https://api.telegram.org"
     assert TOKEN not in yaml.safe_dump([o for o in objects if o["kind"] != "Secret"])
+
+
+def test_make_demo_s_values_with_a_token_bring_the_bridge_and_no_stand_in(helm: Helm) -> None:
+    settings = workbench_settings({"TELEGRAM_TOKEN": TOKEN, "TELEGRAM_USERS": "7"}, Path("/clone"))
+    objects = helm.objects(KEY, telegram_values(settings))
+    assert not [o for o in objects if o["metadata"]["name"].endswith("telegram-server")]
+    assert [
+        o
+        for o in objects
+        if o["kind"] == "Deployment" and o["metadata"]["name"].endswith("-bridge")
+    ]
 
 
 def test_it_may_find_make_and_wake_sessions_and_nothing_else(helm: Helm) -> None:
