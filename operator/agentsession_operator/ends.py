@@ -9,7 +9,6 @@ import structlog
 from agentsession_core.api import TurnOutcome
 from agentsession_core.mailbox.model import ResultRecord
 from agentsession_core.mailbox.store import MailboxStore
-from agentsession_operator.model import Key
 from agentsession_operator.world import (
     CountFailure,
     CutOff,
@@ -23,35 +22,24 @@ log = structlog.get_logger(__name__)
 End = CountFailure | EndTurn | EndRun | CutOff | GiveUp | TellHeld
 
 
-async def write_end(store: MailboxStore, key: Key, mailbox: str, action: End) -> None:
+async def write_end(store: MailboxStore, mailbox: str, action: End) -> None:
     """Carries out one such action. Raises RedisError."""
     match action:
         case CountFailure() | EndTurn() | EndRun():
-            await _end(store, key, mailbox, action)
+            await _end(store, mailbox, action)
         case CutOff():
-            log.warning(
-                "turn cut off",
-                session=key.name,
-                namespace=key.namespace,
-                run=action.run,
-                own=action.own,
-            )
+            log.warning("turn cut off", run=action.run, own=action.own)
             await store.cut_off(mailbox, run=action.run, own=action.own)
         case GiveUp():
-            letters = action.letters
             # The store says which messages.
-            await store.give_up(mailbox, letters)
+            await store.give_up(mailbox, action.letters)
         case TellHeld():
             told = await store.tell_held(mailbox, text=action.text, with_turn=action.with_turn)
-            log.info("messages held", session=key.name, namespace=key.namespace, told=told)
+            log.info("messages held", told=told)
 
 
-async def _end(
-    store: MailboxStore, key: Key, mailbox: str, action: CountFailure | EndTurn | EndRun
-) -> None:
-    log.warning(
-        "run ends before its time", session=key.name, namespace=key.namespace, **asdict(action)
-    )
+async def _end(store: MailboxStore, mailbox: str, action: CountFailure | EndTurn | EndRun) -> None:
+    log.warning("run ends before its time", **asdict(action))
     match action:
         case CountFailure():
             await store.run_failed(

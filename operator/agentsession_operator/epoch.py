@@ -97,5 +97,6 @@ class Epoch:
         log.warning("redis had no state", sessions=len(holders))
 
     async def _settle(self, key: Key, session: AgentSession) -> None:
-        state = await self._store.state(session.mailbox)
-        await self._recovery.settle(key, session, state)
+        with structlog.contextvars.bound_contextvars(session=key.name, namespace=key.namespace):
+            state = await self._store.state(session.mailbox)
+            await self._recovery.settle(key, session, state)

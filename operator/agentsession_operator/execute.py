@@ -90,7 +90,7 @@ class Executor:
             case DeleteJob():
                 await self._cluster.delete_job(key.namespace, action.name, action.uid)
             case CountFailure() | EndTurn() | EndRun() | CutOff() | GiveUp() | TellHeld():
-                await write_end(self._store, key, mailbox, action)
+                await write_end(self._store, mailbox, action)
             case WarnOfEnd() | TellLost() | ReopenMailbox() | DeleteSession():
                 return await self._see_to_the_end(key, world, action)
         return True
@@ -112,8 +112,6 @@ class Executor:
         answer = await self._store.drain(mailbox, run=run, by_hand=action.force, why=why)
         log.info(
             "drain",
-            session=key.name,
-            namespace=key.namespace,
             run=run,
             why=why,
             answer=answer.value,
@@ -160,7 +158,7 @@ class Executor:
         for body in pods:
             unseen |= self._cache.pods.update(key, body["metadata"]["name"], pod_view(body))
         if unseen:
-            log.info("found what no watch had shown", session=key.name, namespace=key.namespace)
+            log.info("found what no watch had shown")
         return unseen
 
     async def _start_run(self, key: Key, world: World, action: StartRun) -> bool:
@@ -183,8 +181,6 @@ class Executor:
         await self._store.job_made(world.session.mailbox, run=run)
         log.info(
             "run started",
-            session=key.name,
-            namespace=key.namespace,
             mailbox=world.session.mailbox,
             run=run,
             job=made["metadata"]["name"],
@@ -203,5 +199,5 @@ class Executor:
         except NotFoundError:
             return True
         self._metrics.expired()
-        log.info("session deleted after its idle time", session=key.name, namespace=key.namespace)
+        log.info("session deleted after its idle time")
         return True

@@ -87,7 +87,7 @@ class Gatherer:
             known_sha256=status.prompt_hash if status.last_handled_message_id else None,
             known_generation=status.observed_generation or 0,
         )
-        log.info("prompt", session=key.name, namespace=key.namespace, admission=admission.value)
+        log.info("prompt", admission=admission.value)
         return await self._store.state(session.mailbox)
 
     async def _confirm_there(self, key: Key, session: AgentSession) -> None:
@@ -97,9 +97,7 @@ class Gatherer:
         if found["uid"] != session.metadata.uid or "deletionTimestamp" in found:
             raise NotFoundError(404, f"session {key} of uid {session.metadata.uid} has ended")
         await self._store.unend(session.mailbox)
-        log.warning(
-            "session is there again after its end", session=key.name, namespace=key.namespace
-        )
+        log.warning("session is there again after its end")
 
     def _world(
         self, key: Key, session: AgentSession, mailbox: MailboxState, local_now: float
@@ -143,8 +141,6 @@ class Gatherer:
             events = await self._cluster.events_about(key.namespace, subject.uid)
         except ClusterError as error:
             # They only explain. Deciding goes on without them.
-            log.warning(
-                "events not read", session=key.name, namespace=key.namespace, error=str(error)
-            )
+            log.warning("events not read", error=str(error))
             return None
         return complaint_of(subject, events)

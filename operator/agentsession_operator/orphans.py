@@ -81,7 +81,8 @@ class Orphans:
             await self._cluster.delete_job(namespace, orphan.name, orphan.uid)
         log.warning(
             "left behind by the garbage collector, deleted",
-            session=str(orphan.key),
+            session=orphan.key.name,
+            namespace=orphan.key.namespace,
             kind=orphan.kind,
             name=orphan.name,
             owner=orphan.owner,

@@ -94,9 +94,7 @@ class Reconciler:
             await self._carry_out(key, world, intended.actions)
         except _RefusedActionError as refused:
             refusal = self._refusals.add(key, refused.action, refused.error, world.now)
-            log.warning(
-                "refused", session=key.name, namespace=key.namespace, error=refused.error.message
-            )
+            log.warning("refused", error=refused.error.message)
             # What was intended did not happen: this plan is only said.
             intended = replace(plan(replace(world, refused=refusal)), actions=())
         finally:
@@ -135,9 +133,7 @@ class Reconciler:
         """Removes the mailboxes of deleted sessions before anyone takes them over."""
         for box, uid in self._cache.gone(key, mailbox):
             answer = await self._store.end_mailbox(box, session_uid=uid, text=DELETED_TEXT)
-            log.info(
-                "session gone", session=key.name, namespace=key.namespace, mailbox=answer.value
-            )
+            log.info("session gone", mailbox=answer.value)
             self._cache.forget_gone(box, uid)
             self.on_gone()
 

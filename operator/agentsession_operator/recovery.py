@@ -38,7 +38,7 @@ class Recovery:
         """The mailbox as the session that holds it may use it."""
         previous = state.session_uid
         if previous not in (None, session.metadata.uid):
-            await self._succeed(key, session, state, previous or "")
+            await self._succeed(session, state, previous or "")
             state = await self._store.state(session.mailbox)
         rebuild = rebuild_of(session, state, self._cache.children(key))
         if rebuild is None:
@@ -46,16 +46,12 @@ class Recovery:
         if await self._store.rebuild(rebuild):
             log.warning(
                 "mailbox rebuilt from the cluster",
-                session=key.name,
-                namespace=key.namespace,
                 run=rebuild.live.run if rebuild.live else None,
                 lost_message=rebuild.lost_message,
             )
         return await self._store.state(session.mailbox)
 
-    async def _succeed(
-        self, key: Key, session: AgentSession, state: MailboxState, previous: str
-    ) -> None:
+    async def _succeed(self, session: AgentSession, state: MailboxState, previous: str) -> None:
         """The mailbox is of a session that nobody saw go."""
         if is_heir(session, state):
             await self._store.adopt(
@@ -64,19 +60,12 @@ class Recovery:
                 session_uid=session.metadata.uid,
                 user=session.spec.user.id,
             )
-            log.info(
-                "mailbox taken over", session=key.name, namespace=key.namespace, previous=previous
-            )
+            log.info("mailbox taken over", previous=previous)
             return
         answer = await self._store.end_mailbox(
             session.mailbox, session_uid=previous, text=DELETED_TEXT
         )
-        log.info(
-            "previous session's mailbox ended",
-            session=key.name,
-            namespace=key.namespace,
-            answer=answer.value,
-        )
+        log.info("previous session's mailbox ended", answer=answer.value)
 
 
 def is_heir(session: AgentSession, state: MailboxState) -> bool:

@@ -53,7 +53,7 @@ class Words:
         event = EventText(NORMAL, "ExpiresSoon", expiry_text(world, action.end))
         await self._tell(key, world, identity, event)
         await self._store.note_warning(mailbox, session_uid=world.uid, end=action.end)
-        log.info("told of its end", session=key.name, namespace=key.namespace, end=action.end)
+        log.info("told of its end", end=action.end)
 
     async def _tell_lost(self, key: Key, world: World, action: TellLost) -> None:
         mailbox, message = world.session.mailbox, action.message
@@ -73,7 +73,7 @@ class Words:
         text = f"{what} was lost with Redis' state and may have got no answer; {again}."
         await self._tell(key, world, identity, EventText(WARNING, "MessageLost", text))
         await self._store.forget_lost(mailbox, message=message)
-        log.warning("message lost", session=key.name, namespace=key.namespace, message_id=message)
+        log.warning("message lost", message_id=message)
 
     async def _tell(self, key: Key, world: World, identity: str, event: EventText) -> None:
         name = f"{key.name}.{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
@@ -86,8 +86,6 @@ class Words:
             # An Event is a courtesy: it must not keep the rest from being said.
             log.warning(
                 "event not written",
-                session=key.name,
-                namespace=key.namespace,
                 reason=event.reason,
                 error=str(error),
             )

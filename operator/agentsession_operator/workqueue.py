@@ -150,8 +150,6 @@ class WorkQueue:
             delay = min(limit, base * 2.0 ** min(failures, 20))
             log.warning(
                 "reconcile failed",
-                session=key.name,
-                namespace=key.namespace,
                 error=str(error) or type(error).__name__,
                 retry_seconds=delay,
                 exc_info=failures == 0,

@@ -108,8 +108,6 @@ class StatusWriter:
             # An Event is a courtesy: the same is in the conditions.
             log.warning(
                 "event not written",
-                session=key.name,
-                namespace=key.namespace,
                 reason=event.reason,
                 error=str(error),
             )
