@@ -29,6 +29,7 @@ from agentsession_core.mailbox.contract import Source
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.model import MailboxEvent
 from agentsession_core.mailbox.parse import read_event, read_fields, read_streams, read_text
+from agentsession_core.mailbox.streams import newest_id
 
 log = structlog.get_logger(__name__)
 
@@ -139,8 +140,7 @@ class LiveTurns:
                     await asyncio.sleep(RETRY_SECONDS)
 
     async def _follow(self) -> None:
-        newest = await self._redis.xrevrange(keys.SESSIONS_EVENTS, count=1)
-        after = read_text(newest[0][0]) if newest else "0-0"
+        after = await newest_id(self._redis, keys.SESSIONS_EVENTS)
         for mailbox in await self._redis.smembers(keys.SESSIONS_BACKLOG):
             await self._begin(read_text(mailbox))
         while True:

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.model import MailboxEvent
-from agentsession_core.mailbox.parse import read_event, read_streams, read_text
+from agentsession_core.mailbox.parse import read_event, read_streams
 from agentsession_core.mailbox.scripted import Scripted
+from agentsession_core.mailbox.streams import newest_id
 
 EVENTS_KEPT: Final = 1000
 
@@ -44,8 +45,7 @@ class Events(Scripted):
 
     async def newest_event(self, mailbox: str) -> str:
         """Id of the newest event; everything that comes is after it."""
-        newest = await self._redis.xrevrange(MailboxKeys(mailbox).events, count=1)
-        return read_text(newest[0][0]) if newest else "0-0"
+        return await newest_id(self._redis, MailboxKeys(mailbox).events)
 
     async def next_events(
         self, mailbox: str, after: str, block_seconds: float

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from agentsession_core.mailbox import keys
-from agentsession_core.mailbox.parse import read_text
 from agentsession_core.mailbox.scripted import Scripted
+from agentsession_core.mailbox.streams import newest_id
 
 # Far longer than a process can be between publishing an entry and forgetting it.
 REMEMBERED_SECONDS: Final = 48 * 3600
@@ -33,8 +33,7 @@ class Publishing(Scripted):
 
     async def newest(self, stream: str) -> str:
         """Id of the stream's newest entry; everything that comes is after it."""
-        entries = await self._redis.xrevrange(stream, count=1)
-        return read_text(entries[0][0]) if entries else "0-0"
+        return await newest_id(self._redis, stream)
 
     async def wait(self, stream: str, after: str, seconds: float) -> None:
         """Returns when the stream has an entry after that id, or the time is over."""

@@ -36,6 +36,7 @@ from agentsession_core.mailbox.parse import (
     read_text,
 )
 from agentsession_core.mailbox.stages import Stage, read_passed
+from agentsession_core.mailbox.streams import newest_id
 
 log = structlog.get_logger(__name__)
 TURN_MESSAGES: Final = 100
@@ -331,8 +332,7 @@ class MailboxStore(Messages, Letters, Life, Events, Exports, Files):
         The first hint has no mailbox: from it on nothing is missed, so the caller looks at all
         state then, and again at the first hint after each cut.
         """
-        newest = await self._redis.xrevrange(keys.SESSIONS_EVENTS, count=1)
-        after = read_text(newest[0][0]) if newest else "0-0"
+        after = await newest_id(self._redis, keys.SESSIONS_EVENTS)
         yield SessionHint(after, "", "following")
         while True:
             answer = await self._redis.xread(
