@@ -10,8 +10,7 @@ from urllib.parse import quote
 import httpx
 import structlog
 from fastapi import FastAPI, Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 from telegram import Bot
 from telegram.error import BadRequest, InvalidToken, RetryAfter, TelegramError
 
@@ -19,6 +18,7 @@ from agentsession_core.caller import bearer_token
 from agentsession_core.cluster import ClusterUnavailableError
 from agentsession_core.problems import ProblemError, problem_response, service_unavailable
 from agentsession_core.reviewer import TokenReviewer
+from agentsession_core.streaming import OwnedStreamingResponse
 from agentsession_core.wire import FILE_IN_LIMIT_BYTES
 
 log = structlog.get_logger(__name__)
@@ -77,7 +77,9 @@ class FilesIn:
             except TimeoutError:
                 raise service_unavailable("busy", "too many files are on their way") from None
             response = await self._open(await self._address(ref), stack)
-            return _Body(_pieces(response), stack.pop_all())
+            return OwnedStreamingResponse(
+                _pieces(response), stack.pop_all(), media_type="application/octet-stream"
+            )
 
     async def _address(self, ref: str) -> str:
         try:
@@ -106,20 +108,6 @@ class FilesIn:
         if int(response.headers.get("content-length", "0")) > FILE_IN_LIMIT_BYTES:
             raise _too_large()
         return response
-
-
-class _Body(StreamingResponse):
-    """Gives back the place and the connection, however the download ends."""
-
-    def __init__(self, pieces: AsyncIterator[bytes], stack: AsyncExitStack) -> None:
-        super().__init__(pieces, media_type="application/octet-stream")
-        self._stack = stack
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            await self._stack.aclose()
 
 
 async def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:

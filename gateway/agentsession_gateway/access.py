@@ -10,10 +10,7 @@ from starlette.requests import Request
 from agentsession_core.caller import bearer_token
 from agentsession_core.identity import Recognised
 from agentsession_core.mailbox.model import RunCheck
-from agentsession_core.run_access import require_current, state_lost
 from agentsession_gateway.deps import Deps
-
-__all__ = ["TURN_GRACE_SECONDS", "check", "recognise", "require_current", "state_lost"]
 
 TURN_GRACE_SECONDS: Final = 60.0
 

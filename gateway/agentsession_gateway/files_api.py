@@ -14,13 +14,14 @@ from starlette.responses import JSONResponse, Response
 from agentsession_core.caller import Caller
 from agentsession_core.mailbox.files import MAILBOX_FILE_BYTES, PIECE_BYTES, FileAnswer
 from agentsession_core.problems import ProblemError
+from agentsession_core.run_access import require_current
+from agentsession_core.streaming import OwnedStreamingResponse
 from agentsession_core.wire import FILES_OUT_PER_TURN, FileGrant, NewFile
 from agentsession_gateway import access
 from agentsession_gateway.bodies import parse_body
 from agentsession_gateway.bridge_files import BridgeFiles
 from agentsession_gateway.deps import Deps
 from agentsession_gateway.limits import BodyBudget, RateLimiter, Slots, read_body
-from agentsession_gateway.streaming import OwnedStreamingResponse
 
 TRANSFERS_PER_SESSION: Final = 2
 # A run that says nothing for so long in the middle of a file is gone.
@@ -118,7 +119,7 @@ class FilesApi:
     async def _caller(self, request: Request) -> Caller:
         recognised = await access.recognise(self._deps, request)
         standing = await access.check(self._deps, recognised)
-        access.require_current(standing.answer)
+        require_current(standing.answer)
         if standing.turn != request.path_params["turn"]:
             raise ProblemError(410, "unknown_turn", "that turn is not the running one")
         return recognised.caller

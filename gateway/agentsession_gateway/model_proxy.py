@@ -14,6 +14,8 @@ from starlette.responses import Response
 from agentsession_core.effective import Effective
 from agentsession_core.identity import Recognised
 from agentsession_core.problems import ProblemError
+from agentsession_core.run_access import require_current
+from agentsession_core.streaming import OwnedStreamingResponse
 from agentsession_gateway import access
 from agentsession_gateway.allowlist import (
     MESSAGES,
@@ -27,7 +29,6 @@ from agentsession_gateway.credentials import NoCredentialsError
 from agentsession_gateway.deps import Deps
 from agentsession_gateway.limits import BodyBudget, HeldBytes, Slots, read_body
 from agentsession_gateway.model_call import CLIENT_GONE, Ledger, ModelCall
-from agentsession_gateway.streaming import OwnedStreamingResponse
 from agentsession_gateway.upstream_failure import (
     failure_of,
     failure_of_answer,
@@ -64,7 +65,7 @@ class ModelProxy:
             if not is_allowed(request.method, path):
                 raise ProblemError(404, "not_allowed", "the gateway forwards no such call")
             standing = await access.check(self._deps, recognised)
-            access.require_current(standing.answer)
+            require_current(standing.answer)
             if not standing.turn_active:
                 raise ProblemError(403, "no_turn", "model calls are served only while a turn runs")
         except ProblemError as problem:

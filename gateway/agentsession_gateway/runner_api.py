@@ -13,6 +13,7 @@ from agentsession_core.api import TurnOutcome
 from agentsession_core.mailbox.model import CommitAnswer, ResultRecord, RunAnswer
 from agentsession_core.mailbox.stages import Stage
 from agentsession_core.problems import ProblemError
+from agentsession_core.run_access import require_current, state_lost
 from agentsession_core.wire import (
     EVENT_LIMIT_BYTES,
     PROTOCOL,
@@ -73,7 +74,7 @@ class RunnerApi:
             pod=caller.pod,
             uptime=hello.uptime_seconds,
         )
-        access.require_current(answer.answer)
+        require_current(answer.answer)
         welcome = Welcome(
             protocol=min(hello.protocol, PROTOCOL),
             run=caller.run,
@@ -102,7 +103,7 @@ class RunnerApi:
         """Turns, cancels and drains as they come."""
         deps = self._deps
         recognised = await access.recognise(deps, request)
-        access.require_current((await access.check(deps, recognised)).answer)
+        require_current((await access.check(deps, recognised)).answer)
         effective = await deps.sessions.effective(recognised.session)
         desk = TurnDesk(deps.store, recognised.caller, effective, deps.new_turn_id)
         return stream_response(deps.hub, desk, recognised.caller, deps.clock)
@@ -113,7 +114,7 @@ class RunnerApi:
         recognised = await access.recognise(deps, request)
         caller = recognised.caller
         standing = await access.check(deps, recognised)
-        access.require_current(standing.answer)
+        require_current(standing.answer)
         turn = request.path_params["turn"]
         if standing.turn != turn:
             raise ProblemError(
@@ -151,7 +152,7 @@ class RunnerApi:
         caller = recognised.caller
         standing = await access.check(deps, recognised)
         if standing.answer is RunAnswer.OTHER_POD:
-            access.require_current(standing.answer)
+            require_current(standing.answer)
         with self._bodies.hold(caller.session_uid) as held:
             result = parse_body(TurnResult, await read_body(request, RESULT_BODY_BYTES, held))
         if len(result.text.encode(errors="replace")) > RESULT_LIMIT_BYTES:
@@ -165,7 +166,7 @@ class RunnerApi:
             result=_record(result),
         )
         if answer is CommitAnswer.LOST:
-            raise access.state_lost()
+            raise state_lost()
         if answer is CommitAnswer.STALE:
             raise ProblemError(409, "stale_run", "the turn was given to another run; exit")
         if answer is CommitAnswer.UNKNOWN_TURN:
@@ -176,7 +177,7 @@ class RunnerApi:
         """Hands the workspace on to whoever waits for it, piece by piece."""
         deps = self._deps
         recognised = await access.recognise(deps, request)
-        access.require_current((await access.check(deps, recognised)).answer)
+        require_current((await access.check(deps, recognised)).answer)
         export = self._exports.find(request.path_params["export"], recognised.caller.mailbox)
         whole = False
         try:
@@ -195,7 +196,7 @@ class RunnerApi:
         deps = self._deps
         caller = (await access.recognise(deps, request)).caller
         answer = await deps.store.bye(caller.mailbox, run=caller.run, pod_uid=caller.pod_uid)
-        access.require_current(answer)
+        require_current(answer)
         return _answer(ByeReceipt(reopened=answer is RunAnswer.REOPENED))
 
 

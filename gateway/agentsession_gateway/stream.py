@@ -15,9 +15,9 @@ from agentsession_core.caller import Caller
 from agentsession_core.effective import Effective
 from agentsession_core.mailbox.model import ExportRecord, RunAnswer, TurnGrant
 from agentsession_core.mailbox.store import MailboxStore
+from agentsession_core.streaming import OwnedStreamingResponse
 from agentsession_gateway.hub import HintHub, Waiter
 from agentsession_gateway.orders import Sent, export_order, next_orders, standing, too_late
-from agentsession_gateway.streaming import OwnedStreamingResponse
 
 KEEP_ALIVE_SECONDS: Final = 15.0
 REDIS_RETRY_SECONDS: Final = 1.0

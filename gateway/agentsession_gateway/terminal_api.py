@@ -14,6 +14,7 @@ from agentsession_core.mailbox.contract import NewMessage, Source
 from agentsession_core.mailbox.messages import INCOMING_BYTES, INCOMING_MESSAGES
 from agentsession_core.mailbox.model import Admission, CancelAnswer
 from agentsession_core.problems import ProblemError
+from agentsession_core.streaming import OwnedStreamingResponse
 from agentsession_core.terminal import (
     PREFIX,
     TEXT_LIMIT,
@@ -30,7 +31,6 @@ from agentsession_gateway.bodies import parse_body
 from agentsession_gateway.deps import Deps
 from agentsession_gateway.exports import ExportDesk
 from agentsession_gateway.limits import BodyBudget, Slots, read_body
-from agentsession_gateway.streaming import OwnedStreamingResponse
 from agentsession_gateway.terminal_access import Terminal, enter
 from agentsession_gateway.terminal_stream import EventFeed
 from agentsession_gateway.terminal_view import history_of, last_of
