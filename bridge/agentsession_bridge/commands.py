@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from agentsession_bridge import texts
@@ -17,15 +18,21 @@ from agentsession_core.mailbox.store import MailboxStore
 
 
 class Commands:
-    """Obeys commands. Raises redis.RedisError: the command has to come again."""
+    """Obeys commands. `clock`: Unix seconds. Raises redis.RedisError: the command has to come again."""
 
     def __init__(
-        self, store: MailboxStore, letterbox: Letterbox, replies: Replies, index: SessionIndex
+        self,
+        store: MailboxStore,
+        letterbox: Letterbox,
+        replies: Replies,
+        index: SessionIndex,
+        clock: Callable[[], float],
     ) -> None:
         self._store = store
         self._letterbox = letterbox
         self._replies = replies
         self._index = index
+        self._clock = clock
 
     async def obey(self, command: Command) -> None:
         """Do what a command says; one that is not ours goes to the agent."""
@@ -64,7 +71,7 @@ class Commands:
         state = await self._store.state(place.mailbox)
         held = self._index.holder(place.mailbox)
         user = held.user if held is not None else place.user
-        today = f"{datetime.now(UTC):%Y-%m-%d}"
+        today = f"{datetime.fromtimestamp(self._clock(), UTC):%Y-%m-%d}"
         return usage_text(state, await self._store.usage_of_day(user, today))
 
     async def _keep(self, place: Place) -> str:

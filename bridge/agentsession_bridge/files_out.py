@@ -69,44 +69,32 @@ class FilesOut:
         try:
             if is_photo:
                 try:
-                    return await self._as(self._photo, place, held, spool)
+                    return await self._as(self._bot.send_photo, place, held, spool)
                 except BadRequest as error:
                     # Too large in pixels, or no picture at all.
                     log.info("no photo", reason=error.message)
-            return await self._as(self._document, place, held, spool)
+            return await self._as(self._bot.send_document, place, held, spool)
         except BadRequest as error:
             log.warning("telegram refused a file", reason=error.message)
             return await self._say(place, texts.file_refused(held.name))
 
     async def _as(
         self,
-        send: Callable[[Place, InputFile], Awaitable[Message]],
+        send: Callable[..., Awaitable[Message]],
         place: Place,
         held: HeldFile,
         spool: IO[bytes],
     ) -> int:
         spool.seek(0)
         with meaning():
-            sent = await send(place, InputFile(spool, held.name, read_file_handle=False))
+            sent = await send(
+                place.chat_id,
+                InputFile(spool, held.name, read_file_handle=False),
+                message_thread_id=place.thread_id,
+                read_timeout=SECONDS,
+                write_timeout=SECONDS,
+            )
         return sent.message_id
-
-    async def _photo(self, place: Place, file: InputFile) -> Message:
-        return await self._bot.send_photo(
-            place.chat_id,
-            file,
-            message_thread_id=place.thread_id,
-            read_timeout=SECONDS,
-            write_timeout=SECONDS,
-        )
-
-    async def _document(self, place: Place, file: InputFile) -> Message:
-        return await self._bot.send_document(
-            place.chat_id,
-            file,
-            message_thread_id=place.thread_id,
-            read_timeout=SECONDS,
-            write_timeout=SECONDS,
-        )
 
     async def _say(self, place: Place, text: str) -> int:
         return await self._chats.send(place, html.escape(text, quote=False), text)

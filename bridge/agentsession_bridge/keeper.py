@@ -30,7 +30,6 @@ RETRY_SECONDS = 2.0
 # A quota may get room again, an admission may change its mind.
 REFUSED_SECONDS = 10.0
 LONGEST_REFUSED_SECONDS = 300.0
-_LIVE_PHASES = frozenset({"Idle", "Working"})
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ class SessionKeeper:
             # The operator's own sweep finds what waits for a session that is there.
             return
         told_lately = self._now() - self._woken_at.get(mailbox, -WAKE_SECONDS) < WAKE_SECONDS
-        if held.phase in _LIVE_PHASES and told_lately:
+        if held.is_awake and told_lately:
             return
         await self._sessions.wake(held, waiting.key, waiting.at)
         self._woken_at[mailbox] = self._now()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 
 from agentsession_bridge import texts
 from agentsession_bridge.arrivals import Command, Words
@@ -19,7 +19,7 @@ from agentsession_core.mailbox.store import MailboxStore
 
 
 class Letterbox:
-    """Takes messages. After `take` Telegram may forget them."""
+    """Takes messages. After `take` Telegram may forget them. `clock`: Unix seconds."""
 
     def __init__(
         self,
@@ -29,8 +29,10 @@ class Letterbox:
         presence: Presence,
         live: LiveTurns,
         limits: Limits,
+        clock: Callable[[], float],
     ) -> None:
         self._limits = limits
+        self._clock = clock
         self._store = store
         self._keeper = keeper
         self._replies = replies
@@ -78,7 +80,7 @@ class Letterbox:
             self._presence.working(place, arrival.message_id)
             self._live.expect(place, arrival.message_id)
         # Also for a message that is known: this process may have died between the two steps.
-        self._keeper.wake(Waiting(place, arrival.person.name, arrival.key, time.time()))
+        self._keeper.wake(Waiting(place, arrival.person.name, arrival.key, self._clock()))
         if answer.admission is Admission.NEW:
             await limits.count(arrival.person.id)
 

@@ -8,6 +8,7 @@ from typing import Final
 from redis.asyncio import Redis
 
 from agentsession_core.mailbox.keys import hourly_messages
+from agentsession_core.mailbox.messages import INCOMING_MESSAGES
 from agentsession_core.settings import LimitSettings
 
 HOUR_SECONDS: Final = 3600
@@ -24,7 +25,7 @@ class Limits:
     @property
     def most_waiting(self) -> int:
         """How many messages may wait in a mailbox."""
-        return self._settings.waiting_messages or 100
+        return self._settings.waiting_messages or INCOMING_MESSAGES
 
     async def wait_minutes(self, person: int) -> int:
         """After how many minutes a person may send the next message; 0 for now.

@@ -13,14 +13,12 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from agentsession_bridge import placeholders
+from agentsession_bridge.placeholders import FIELD, SENDING, SENT_SECONDS
 from agentsession_core.mailbox import keys
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.parse import read_fields, read_streams, read_text
 
 PAGE: Final = 50
-SENT_SECONDS: Final = 7 * 86_400
-_SENDING: Final = "sending"
 
 
 @dataclass(frozen=True)
@@ -100,16 +98,16 @@ class Outbox:
         if known is None:
             return Part()
         text = read_text(known)
-        return Part(doubtful=True) if text == _SENDING else Part(int(text))
+        return Part(doubtful=True) if text == SENDING else Part(int(text))
 
     async def sending(self, mailbox: str, entry: Entry, number: int) -> None:
         """The message is about to be sent."""
-        await self._note(mailbox, entry, number, _SENDING)
+        await self._note(mailbox, entry, number, SENDING)
 
     async def sent(self, mailbox: str, entry: Entry, number: int, message_id: int) -> None:
         """Telegram has it."""
         # In one step: the next answer would be put in the place of this one otherwise.
-        announced = placeholders.FIELD if entry.ends_waiting and number == 0 else None
+        announced = FIELD if entry.ends_waiting and number == 0 else None
         await self._note(mailbox, entry, number, str(message_id), announced)
 
     async def _note(

@@ -63,7 +63,7 @@ from agentsession_core.settings import (
     Settings,
     SettingsError,
 )
-from agentsession_core.tasks import run_until_first_ends
+from agentsession_core.tasks import once, run_until_first_ends
 
 log = structlog.get_logger(__name__)
 
@@ -161,12 +161,12 @@ class Bridge:
         self._keeper = SessionKeeper(self._sessions, routes, told, metrics, time.monotonic)
         limits = Limits(redis, settings.bridge.limits, time.time)
         letterbox = Letterbox(
-            self._store, self._keeper, self._replies, presence, self._live, limits
+            self._store, self._keeper, self._replies, presence, self._live, limits, time.time
         )
         self._intake = Intake(
             self._door(access, redis, api),
             letterbox,
-            Commands(self._store, letterbox, self._replies, index),
+            Commands(self._store, letterbox, self._replies, index, time.time),
             Buttons(self._store, self._replies, self._live),
             self._replies,
             metrics,
@@ -233,23 +233,19 @@ class Bridge:
         await self._lease.take()
         self._metrics.leader.set(1)
         works = [
-            self._show_menu(),
+            once(until_done(self._show_menu, "menu of commands not set")),
             self._lease.keep(),
             source.run(),
             self._live.run(),
             self._delivery.run(),
-            recover(self._keeper, self._store),
+            once(recover(self._keeper, self._store, time.time)),
         ]
         if self._paired is not None:
             works.append(self._paired.run())
         await run_until_first_ends(*works)
 
     async def _show_menu(self) -> None:
-        async def show() -> None:
-            await self._bot.set_my_commands(texts.COMMANDS)
-
-        await until_done(show, "menu of commands not set")
-        await asyncio.Event().wait()
+        await self._bot.set_my_commands(texts.COMMANDS)
 
 
 def _secret(secret_files: SecretFiles, name: str) -> SecretStr:

@@ -16,6 +16,7 @@ from kubernetes_asyncio import watch
 from kubernetes_asyncio.client import ApiClient, ApiException, CustomObjectsApi
 
 from agentsession_core import kube, naming
+from agentsession_core.api.values import Phase
 from agentsession_core.settings import Route
 
 log = structlog.get_logger(__name__)
@@ -54,6 +55,11 @@ class HeldMailbox:
     queue_position: int | None = None
     expires_at: str = ""
     route: str = ""
+
+    @property
+    def is_awake(self) -> bool:
+        """Whether a run is there that reads the mailbox itself."""
+        return self.phase in (Phase.IDLE, Phase.WORKING)
 
 
 @dataclass(frozen=True)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 from agentsession_bridge import texts
 from agentsession_bridge.sessions import HeldMailbox
 from agentsession_core.api.values import Phase
 from agentsession_core.mailbox.model import MailboxState
 
-_AWAKE: Final = frozenset({Phase.IDLE, Phase.WORKING})
-
 
 def why_it_waits(held: HeldMailbox | None) -> str:
     """What is in a message's way; "" where the agent is awake."""
     if held is None:
         return texts.WAKING
-    if held.phase in _AWAKE:
+    if held.is_awake:
         return ""
     if held.phase == Phase.QUEUED:
         return texts.queued(held.queue_position)
@@ -50,7 +47,7 @@ def _now(held: HeldMailbox | None, state: MailboxState, place_in_queue: int | No
         return texts.WAKING
     if held.phase == Phase.FAILED:
         return texts.not_starting(held.problem)
-    if held.phase in _AWAKE:
+    if held.is_awake:
         return "Your agent is awake and waits for you."
     if held.phase == Phase.SUSPENDED:
         return "Your agent sleeps. A message wakes it."

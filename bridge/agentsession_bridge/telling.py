@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from collections.abc import Callable
 
 import structlog
 from redis import RedisError
@@ -35,13 +35,12 @@ class Told:
         self._live.note(waiting.place.mailbox, texts.UNAVAILABLE)
 
 
-async def recover(keeper: SessionKeeper, store: MailboxStore) -> None:
-    """See once to what waits for a session, then do nothing until cancelled."""
+async def recover(keeper: SessionKeeper, store: MailboxStore, clock: Callable[[], float]) -> None:
+    """See to what waits for a session. `clock`: Unix seconds."""
     while True:
         try:
-            await keeper.recover(store, time.time())
-            break
+            await keeper.recover(store, clock())
+            return
         except RedisError as error:
             log.warning("backlog not read", error=type(error).__name__)
             await asyncio.sleep(RETRY_SECONDS)
-    await asyncio.Event().wait()

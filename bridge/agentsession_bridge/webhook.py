@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import json
 from collections.abc import Awaitable, Callable
@@ -20,6 +19,7 @@ from telegram import Bot, Update
 
 from agentsession_bridge.arrivals import KINDS
 from agentsession_bridge.telegram_connection import until_done
+from agentsession_core.tasks import once
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +53,9 @@ class Webhook:
 
     async def run(self) -> None:
         """Tell Telegram where to bring updates, then do nothing until cancelled."""
+        await once(self._set())
+
+    async def _set(self) -> None:
         # One after the other: two at once could overtake each other.
         set_webhook = partial(
             self._bot.set_webhook,
@@ -63,7 +66,6 @@ class Webhook:
         )
         await until_done(set_webhook, "webhook not set")
         log.info("webhook set")
-        await asyncio.Event().wait()
 
     async def _receive(self, request: Request) -> Response:
         given = request.headers.get(SECRET_HEADER, "")

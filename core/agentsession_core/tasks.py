@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any
+
+
+async def once(work: Awaitable[object]) -> None:
+    """Does it, then nothing until cancelled: beside work that does not end, an end would end it all."""
+    await work
+    await asyncio.Event().wait()
 
 
 async def run_until_first_ends(*works: Coroutine[Any, Any, None]) -> None:
