@@ -25,19 +25,27 @@ def request_bytes(
     accept: str = "application/json",
 ) -> bytes:
     """Return a whole request; `path` is below the gateway's URL."""
+    headers = [f"Accept: {accept}"]
+    if body is not None:
+        headers += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
+    elif method != "GET":
+        headers.append("Content-Length: 0")
+    return request_head(gateway, method, path, token, *headers) + (body or b"")
+
+
+def request_head(
+    gateway: GatewayAddress, method: str, path: str, token: str, *headers: str
+) -> bytes:
+    """Return the head of a request; `headers` are those beside the usual ones."""
     host = f"[{gateway.host}]" if ":" in gateway.host else gateway.host
     lines = [
         f"{method} {gateway.prefix}{path} HTTP/1.1",
         f"Host: {host}:{gateway.port}",
         f"Authorization: Bearer {token}",
-        f"Accept: {accept}",
         "User-Agent: agentsession-runner",
+        *headers,
     ]
-    if body is not None:
-        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
-    elif method != "GET":
-        lines.append("Content-Length: 0")
-    return "\r\n".join([*lines, "", ""]).encode("ascii") + (body or b"")
+    return "\r\n".join([*lines, "", ""]).encode("ascii")
 
 
 class ResponseReader:

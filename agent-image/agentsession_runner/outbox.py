@@ -23,7 +23,6 @@ from agentsession_runner.gateway_client import (
     GatewayUnavailableError,
 )
 from agentsession_runner.safe_files import (
-    DIRECTORY_FLAGS,
     DIRECTORY_MODE,
     READ_FLAGS,
     is_directory,
@@ -202,11 +201,8 @@ def _made(name: str, parent: int) -> Iterator[int]:
         os.mkdir(name, DIRECTORY_MODE, dir_fd=parent)
     if not is_directory(name, parent):
         raise NotADirectoryError(0, f"{name} is no folder")
-    descriptor = os.open(name, DIRECTORY_FLAGS, dir_fd=parent)
-    try:
+    with open_directory(name, parent) as descriptor:
         yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

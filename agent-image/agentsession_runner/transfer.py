@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from agentsession_runner.config import ConfigError, GatewayAddress, read_token
 from agentsession_runner.gateway_client import GatewayUnavailableError, raise_for
-from agentsession_runner.http1 import HttpError, ResponseReader, request_bytes
+from agentsession_runner.http1 import HttpError, ResponseReader, request_bytes, request_head
 
 CONNECT_SECONDS = 5.0
 # A gateway that takes or gives nothing for so long is gone.
@@ -95,17 +95,15 @@ def chunked_head(
     content_type: str = "application/octet-stream",
 ) -> bytes:
     """The head of a request whose body follows in chunks."""
-    host = f"[{gateway.host}]" if ":" in gateway.host else gateway.host
-    lines = [
-        f"{method} {gateway.prefix}{path} HTTP/1.1",
-        f"Host: {host}:{gateway.port}",
-        f"Authorization: Bearer {token}",
+    return request_head(
+        gateway,
+        method,
+        path,
+        token,
         f"Content-Type: {content_type}",
-        "User-Agent: agentsession-runner",
         "Transfer-Encoding: chunked",
         "Connection: close",
-    ]
-    return "\r\n".join([*lines, "", ""]).encode("ascii")
+    )
 
 
 async def write_chunks(writer: asyncio.StreamWriter, pieces: Iterator[bytes]) -> None:
