@@ -26,6 +26,12 @@ DENIED: Final = "denied"
 USED: Final = "used"
 
 
+def fingerprint(operation: str, arguments: Mapping[str, Any]) -> str:
+    """The same for the same arguments of the same operation only."""
+    said = json.dumps([operation, dict(arguments)], sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class Wish:
     """What an agent wants to do: to the last argument, and in a person's words."""
@@ -37,8 +43,7 @@ class Wish:
     @property
     def sha256(self) -> str:
         """The same for the same arguments only."""
-        said = json.dumps([self.operation, dict(self.arguments)], sort_keys=True)
-        return hashlib.sha256(said.encode()).hexdigest()
+        return fingerprint(self.operation, self.arguments)
 
 
 class ApprovalNeeded(Exception):  # noqa: N818 - no error: the call waits

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import uuid
@@ -10,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 from fastapi import Depends
@@ -30,6 +29,7 @@ from orchestrator_api.rights import Operation, require, require_user, waits_for_
 from orchestrator_api.sealing import Sealer
 from orchestrator_api.tables import IdempotencyKey
 
+T = TypeVar("T")
 USER_HEADER: Final = "orchestrator-user"
 REQUEST_ID_HEADER: Final = "x-request-id"
 IDEMPOTENCY_HEADER: Final = "idempotency-key"
@@ -117,16 +117,7 @@ class Call:
         `work` may be called twice: another request may have taken what it looked at.
         """
         try:
-            return await self._change(work)
-        except approvals.ApprovalNeeded as needed:
-            raise await self._ask(needed.wish) from None
-        except IntegrityError:
-            # Another request was first in this moment; now what it made is there to be seen.
-            return await self._again(work)
-
-    async def _again(self, work: Callable[[AsyncSession], Awaitable[Answer]]) -> Response:
-        try:
-            return await self._change(work)
+            return await _twice(lambda: self._change(work))
         except approvals.ApprovalNeeded as needed:
             raise await self._ask(needed.wish) from None
 
@@ -159,18 +150,12 @@ class Call:
             return ProblemError(
                 403, "approval_required", f"the person would be asked to agree to: {wish.summary}"
             )
-        for last in (False, True):
-            try:
-                async with self.deps.database.writing() as session:
-                    problem = await approvals.ask(
-                        session, self.caller, wish, self.now, self.deps.new_id()
-                    )
-            except IntegrityError:
-                # Another call of the same agent asked in this moment.
-                if last:
-                    raise
-            else:
-                break
+
+        async def ask() -> ProblemError:
+            async with self.deps.database.writing() as session:
+                return await approvals.ask(session, self.caller, wish, self.now, self.deps.new_id())
+
+        problem = await _twice(ask)
         self.deps.committed()
         return problem
 
@@ -224,8 +209,15 @@ class Call:
         row.headers = {} if etag is None else {"etag": etag}
 
     def _fingerprint(self) -> str:
-        said = json.dumps([self.operation.name, dict(self.arguments)], sort_keys=True)
-        return hashlib.sha256(said.encode()).hexdigest()
+        return approvals.fingerprint(self.operation.name, self.arguments)
+
+
+async def _twice(work: Callable[[], Awaitable[T]]) -> T:
+    """Once more where another request was first in that moment: what it made is there to be seen."""
+    try:
+        return await work()
+    except IntegrityError:
+        return await work()
 
 
 class Gate:

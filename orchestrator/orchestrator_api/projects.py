@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsession_core.problems import ProblemError
-from orchestrator_api.paging import cursor_after, key_of
+from orchestrator_api.listing import page_of
 from orchestrator_api.tables import Project, Task
 
 CREATED: Final = "created"
@@ -36,14 +36,9 @@ async def listed(
     session: AsyncSession, user: str, limit: int, cursor: str | None
 ) -> tuple[Sequence[Project], str | None]:
     """A page of the user's projects, and the cursor of the next."""
-    query = select(Project).where(Project.user_id == user).order_by(Project.id).limit(limit + 1)
-    key = key_of(cursor, int)
-    if key is not None:
-        query = query.where(Project.id > key[0])
-    rows = (await session.scalars(query)).all()
-    if len(rows) <= limit:
-        return rows, None
-    return rows[:limit], cursor_after(rows[limit - 1].id)
+    query = select(Project).where(Project.user_id == user)
+    rows, following = await page_of(session, query, Project.id, limit=limit, cursor=cursor)
+    return [project for (project,) in rows], following
 
 
 async def create(

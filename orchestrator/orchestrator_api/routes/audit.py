@@ -14,7 +14,8 @@ from starlette.responses import Response
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Call, gate
 from orchestrator_api.health import CHECK_SECONDS, database_trouble
-from orchestrator_api.paging import LIMIT, Cursor, Limit, cursor_after, key_of
+from orchestrator_api.listing import page_of
+from orchestrator_api.paging import LIMIT, Cursor, Limit
 from orchestrator_api.rights import Operation
 from orchestrator_api.routes.common import problems
 from orchestrator_api.tables import AuditEntry, OutboxEntry, Task
@@ -51,13 +52,11 @@ class HealthView(View):
 async def audit_log(call: Call = LIST, limit: Limit = LIMIT, cursor: Cursor = None) -> Response:
     """What was changed for the user and by whom, newest first."""
     query = select(AuditEntry).where(AuditEntry.user_id == call.caller.user)
-    key = key_of(cursor, int)
-    if key is not None:
-        query = query.where(AuditEntry.id < key[0])
     async with call.reading() as session:
-        rows = (await session.scalars(query.order_by(AuditEntry.id.desc()).limit(limit + 1))).all()
-    following = cursor_after(rows[limit - 1].id) if len(rows) > limit else None
-    items = [AuditView.model_validate(row) for row in rows[:limit]]
+        rows, following = await page_of(
+            session, query, AuditEntry.id, limit=limit, cursor=cursor, newest_first=True
+        )
+    items = [AuditView.model_validate(row) for (row,) in rows]
     return call.shown(Page[AuditView](items=items, next_cursor=following))
 
 

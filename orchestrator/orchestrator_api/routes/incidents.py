@@ -13,7 +13,8 @@ from starlette.responses import Response
 from orchestrator_api import projects
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Answer, Call, gate
-from orchestrator_api.paging import LIMIT, Cursor, Limit, cursor_after, key_of
+from orchestrator_api.listing import page_of
+from orchestrator_api.paging import LIMIT, Cursor, Limit
 from orchestrator_api.rights import Operation
 from orchestrator_api.routes.common import DryRun, problems
 from orchestrator_api.tables import Incident
@@ -65,13 +66,11 @@ async def list_incidents(
     query = select(Incident).where(Incident.user_id == call.caller.user)
     if state is not None:
         query = query.where(Incident.state == state)
-    key = key_of(cursor, int)
-    if key is not None:
-        query = query.where(Incident.id < key[0])
     async with call.reading() as session:
-        rows = (await session.scalars(query.order_by(Incident.id.desc()).limit(limit + 1))).all()
-    following = cursor_after(rows[limit - 1].id) if len(rows) > limit else None
-    items = [IncidentView.model_validate(row) for row in rows[:limit]]
+        rows, following = await page_of(
+            session, query, Incident.id, limit=limit, cursor=cursor, newest_first=True
+        )
+    items = [IncidentView.model_validate(row) for (row,) in rows]
     return call.shown(Page[IncidentView](items=items, next_cursor=following))
 
 

@@ -14,7 +14,8 @@ from agentsession_core.problems import ProblemError
 from orchestrator_api import allocations, projects
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Answer, Call, gate
-from orchestrator_api.paging import LIMIT, Cursor, Limit, cursor_after, key_of
+from orchestrator_api.listing import page_of
+from orchestrator_api.paging import LIMIT, Cursor, Limit
 from orchestrator_api.rights import Approval, Operation
 from orchestrator_api.routes.common import DryRun, ProjectId, problems
 from orchestrator_api.tables import Allocation, Project, Server
@@ -165,16 +166,10 @@ async def list_allocations(
         .join(Project, Project.id == Allocation.project_id)
         .join(Server, Server.id == Allocation.server_id)
         .where(Project.user_id == call.caller.user)
-        .order_by(Allocation.id)
-        .limit(limit + 1)
     )
-    key = key_of(cursor, int)
-    if key is not None:
-        query = query.where(Allocation.id > key[0])
     async with call.reading() as session:
-        rows = (await session.execute(query)).all()
-    following = cursor_after(rows[limit - 1][0].id) if len(rows) > limit else None
-    items = [_view(row, server) for row, server in rows[:limit]]
+        rows, following = await page_of(session, query, Allocation.id, limit=limit, cursor=cursor)
+    items = [_view(row, server) for row, server in rows]
     return call.shown(Page[AllocationView](items=items, next_cursor=following))
 
 

@@ -15,7 +15,8 @@ from agentsession_core.mailbox import keys
 from orchestrator_api import projects, tasks
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Answer, Call, gate
-from orchestrator_api.paging import LIMIT, Cursor, Limit, cursor_after, key_of
+from orchestrator_api.listing import page_of
+from orchestrator_api.paging import LIMIT, Cursor, Limit
 from orchestrator_api.rights import Operation
 from orchestrator_api.routes.common import DryRun, problems
 from orchestrator_api.tables import Task
@@ -119,14 +120,12 @@ async def list_tasks(
         query = query.where(Task.kind == kind)
     if project_id is not None:
         query = query.where(Task.project_id == project_id)
-    key = key_of(cursor, int)
-    if key is not None:
-        query = query.where(Task.number < key[0])
     async with call.reading() as session:
-        rows = (await session.scalars(query.order_by(Task.number.desc()).limit(limit + 1))).all()
-    following = cursor_after(rows[limit - 1].number) if len(rows) > limit else None
+        rows, following = await page_of(
+            session, query, Task.number, limit=limit, cursor=cursor, newest_first=True
+        )
     return call.shown(
-        Page[TaskView](items=[view_of(row) for row in rows[:limit]], next_cursor=following)
+        Page[TaskView](items=[view_of(row) for (row,) in rows], next_cursor=following)
     )
 
 

@@ -14,7 +14,8 @@ from starlette.responses import Response
 from agentsession_core.problems import ProblemError
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Answer, Call, gate
-from orchestrator_api.paging import LIMIT, Cursor, Limit, cursor_after, key_of
+from orchestrator_api.listing import page_of
+from orchestrator_api.paging import LIMIT, Cursor, Limit
 from orchestrator_api.projects import not_found
 from orchestrator_api.rights import Operation, scopes_held
 from orchestrator_api.routes.common import DryRun, problems
@@ -87,19 +88,12 @@ async def whoami(call: Call = WHO) -> Response:
 @router.get("", response_model=Page[TokenView], responses=problems())
 async def list_tokens(call: Call = LIST, limit: Limit = LIMIT, cursor: Cursor = None) -> Response:
     """The user's tokens, revoked ones too."""
-    query = (
-        select(ApiToken)
-        .where(ApiToken.user_id == call.caller.user)
-        .order_by(ApiToken.id)
-        .limit(limit + 1)
-    )
-    key = key_of(cursor, str)
-    if key is not None:
-        query = query.where(ApiToken.id > key[0])
+    query = select(ApiToken).where(ApiToken.user_id == call.caller.user)
     async with call.reading() as session:
-        rows = (await session.scalars(query)).all()
-    following = cursor_after(rows[limit - 1].id) if len(rows) > limit else None
-    items = [TokenView.model_validate(row) for row in rows[:limit]]
+        rows, following = await page_of(
+            session, query, ApiToken.id, limit=limit, cursor=cursor, kind=str
+        )
+    items = [TokenView.model_validate(row) for (row,) in rows]
     return call.shown(Page[TokenView](items=items, next_cursor=following))
 
 
