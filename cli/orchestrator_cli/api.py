@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,21 @@ class Api:
                 left -= len(page["items"])
             if cursor is None or left == 0:
                 return
+
+    def change(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        *,
+        key: str | None = None,
+        dry_run: bool = False,
+    ) -> Any:
+        """Changes something, once however often it has to be sent; `key` makes that so for a command
+        that is run again, too. What is None in `body` is left out."""
+        said = None if body is None else {k: v for k, v in body.items() if v is not None}
+        query = {"dry_run": dry_run or None}
+        return self.call(method, path, query=query, body=said, key=key or uuid.uuid4().hex)
 
     def call(
         self,

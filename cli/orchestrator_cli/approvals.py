@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from typing import Any
 
 import click
@@ -70,7 +69,7 @@ def deny(settings: Settings, approval_id: str) -> None:
 
 def _decide(settings: Settings, approval_id: str, verb: str) -> None:
     path = f"/v1/approvals/{_id(approval_id)}/{verb}"
-    _show(settings, settings.api.call("POST", path, key=uuid.uuid4().hex))
+    _show(settings, settings.api.change("POST", path))
 
 
 def _show(settings: Settings, found: dict[str, Any]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 import click
 
 from orchestrator_cli.options import (
+    Following,
     Settings,
     dry_run_option,
     follow_options,
@@ -60,21 +60,19 @@ def trigger(
     settings: Settings,
     project_id: int,
     image: str | None,
-    follow: bool,
-    wait: bool,
-    timeout: float | None,
+    following: Following,
     key: str | None,
     dry_run: bool,
 ) -> int:
     """Deploy a project."""
-    made = settings.api.call(
+    made = settings.api.change(
         "POST",
         f"/v1/projects/{project_id}/deployments",
-        body={"image": image} if image else {},
-        key=key or uuid.uuid4().hex,
-        query={"dry_run": dry_run or None},
+        {"image": image or None},
+        key=key,
+        dry_run=dry_run,
     )
-    return _begun(settings, made, follow=follow, wait=wait, timeout=timeout, dry_run=dry_run)
+    return _begun(settings, made, following, dry_run=dry_run)
 
 
 @deploy.command(epilog="Example: orchestrator deploy rollback 42 --yes")
@@ -89,22 +87,20 @@ def rollback(
     settings: Settings,
     project_id: int,
     yes: bool,
-    follow: bool,
-    wait: bool,
-    timeout: float | None,
+    following: Following,
     key: str | None,
     dry_run: bool,
 ) -> int:
     """Deploy what ran before. An agent's person is asked first."""
     if not dry_run:
         confirm(f"Roll project {project_id} back?", yes)
-    made = settings.api.call(
+    made = settings.api.change(
         "POST",
         f"/v1/projects/{project_id}/deployments/rollback",
-        key=key or uuid.uuid4().hex,
-        query={"dry_run": dry_run or None},
+        key=key,
+        dry_run=dry_run,
     )
-    return _begun(settings, made, follow=follow, wait=wait, timeout=timeout, dry_run=dry_run)
+    return _begun(settings, made, following, dry_run=dry_run)
 
 
 @deploy.command(epilog="Example: orchestrator deploy status deploy-0123456789ab --follow")
@@ -112,11 +108,9 @@ def rollback(
 @follow_options
 @json_option
 @with_settings
-def status(
-    settings: Settings, task_id: str, follow: bool, wait: bool, timeout: float | None
-) -> int:
+def status(settings: Settings, task_id: str, following: Following) -> int:
     """Show how a deployment's task stands."""
-    return show_or_follow(settings, task_id, follow=follow, wait=wait, timeout=timeout)
+    return show_or_follow(settings, task_id, following)
 
 
 @deploy.command(name="list", epilog="Example: orchestrator deploy list 42")
@@ -163,14 +157,12 @@ def logs(settings: Settings, project_id: int, lines: int) -> None:
 def _begun(
     settings: Settings,
     made: dict[str, Any],
+    following: Following,
     *,
-    follow: bool,
-    wait: bool,
-    timeout: float | None,
     dry_run: bool,
 ) -> int:
-    if (follow or wait) and not dry_run:
-        return show_or_follow(settings, made["task_id"], follow=follow, wait=wait, timeout=timeout)
+    if following.until_the_end and not dry_run:
+        return show_or_follow(settings, made["task_id"], following)
     if settings.as_json:
         say_json({**made, "dry_run": True} if dry_run else made)
         return 0

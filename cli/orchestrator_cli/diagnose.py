@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-
 import click
 
 from orchestrator_cli.options import (
@@ -99,12 +97,11 @@ def escalate(
 ) -> None:
     """Open an incident, for a person to look at."""
     body = {"title": title, "description": description, "project_id": project_id}
-    made = settings.api.call(
+    made = settings.api.change(
         "POST",
         "/v1/incidents",
-        body={name: value for name, value in body.items() if value is not None},
-        key=uuid.uuid4().hex,
-        query={"dry_run": dry_run or None},
+        body,
+        dry_run=dry_run,
     )
     if settings.as_json:
         say_json(made)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 
 import click
 
 from orchestrator_cli.errors import CommandError, Exit
 from orchestrator_cli.options import (
+    Following,
     Settings,
     dry_run_option,
     follow_options,
@@ -38,15 +38,13 @@ def analyze(
     settings: Settings,
     request: str,
     project_id: int | None,
-    follow: bool,
-    wait: bool,
-    timeout: float | None,
+    following: Following,
     key: str | None,
     dry_run: bool,
 ) -> int:
     """Have a wish analysed: what it takes, before anything is changed."""
     body = {"kind": "analysis", "request": request, "project_id": project_id}
-    return begin(settings, body, key, follow=follow, wait=wait, timeout=timeout, dry_run=dry_run)
+    return begin(settings, body, key, following, dry_run=dry_run)
 
 
 @engineering.command(
@@ -63,15 +61,13 @@ def trigger(
     settings: Settings,
     project_id: int,
     request: str,
-    follow: bool,
-    wait: bool,
-    timeout: float | None,
+    following: Following,
     key: str | None,
     dry_run: bool,
 ) -> int:
     """Have a project's code changed."""
     body = {"kind": "engineering", "request": request, "project_id": project_id}
-    return begin(settings, body, key, follow=follow, wait=wait, timeout=timeout, dry_run=dry_run)
+    return begin(settings, body, key, following, dry_run=dry_run)
 
 
 @engineering.command(epilog="Example: orchestrator engineering status engineering-0123456789ab")
@@ -79,11 +75,9 @@ def trigger(
 @follow_options
 @json_option
 @with_settings
-def status(
-    settings: Settings, task_id: str, follow: bool, wait: bool, timeout: float | None
-) -> int:
+def status(settings: Settings, task_id: str, following: Following) -> int:
     """Show how an engineering task stands."""
-    return show_or_follow(settings, task_id, follow=follow, wait=wait, timeout=timeout)
+    return show_or_follow(settings, task_id, following)
 
 
 @engineering.command(epilog="Example: orchestrator engineering pr engineering-0123456789ab")
@@ -111,22 +105,20 @@ def begin(
     settings: Settings,
     body: Mapping[str, object],
     key: str | None,
+    following: Following,
     *,
-    follow: bool,
-    wait: bool,
-    timeout: float | None,
     dry_run: bool,
 ) -> int:
     """Begins a task, and follows it where that is wished for; the exit code. Raises CommandError."""
-    made = settings.api.call(
+    made = settings.api.change(
         "POST",
         "/v1/tasks",
-        body={name: value for name, value in body.items() if value is not None},
-        key=key or uuid.uuid4().hex,
-        query={"dry_run": dry_run or None},
+        body,
+        key=key,
+        dry_run=dry_run,
     )
-    if (follow or wait) and not dry_run:
-        return show_or_follow(settings, made["id"], follow=follow, wait=wait, timeout=timeout)
+    if following.until_the_end and not dry_run:
+        return show_or_follow(settings, made["id"], following)
     if dry_run:
         click.echo("nothing was queued; this would be:", err=True)
     say_task(settings, {**made, "dry_run": True} if dry_run else made)

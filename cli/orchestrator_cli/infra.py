@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -80,12 +79,11 @@ def add(
         "first_port": first_port,
         "last_port": last_port,
     }
-    made = settings.api.call(
+    made = settings.api.change(
         "POST",
         "/v1/servers",
-        body=body,
-        key=uuid.uuid4().hex,
-        query={"dry_run": dry_run or None},
+        body,
+        dry_run=dry_run,
     )
     if settings.as_json:
         say_json(made)
@@ -101,7 +99,7 @@ def add(
 def remove(settings: Settings, name: str, yes: bool) -> None:
     """Remove a server that no project has a port of."""
     confirm(f"Remove server {name}?", yes)
-    settings.api.call("DELETE", f"/v1/servers/{segment(name)}", key=uuid.uuid4().hex)
+    settings.api.change("DELETE", f"/v1/servers/{segment(name)}")
     if settings.as_json:
         say_json({"name": name, "removed": True})
     else:
@@ -174,11 +172,10 @@ def release(settings: Settings, allocation_id: int, yes: bool, dry_run: bool) ->
     """Give a port back. An agent's person is asked first."""
     if not dry_run:
         confirm(f"Release allocation {allocation_id}?", yes)
-    settings.api.call(
+    settings.api.change(
         "DELETE",
         f"/v1/allocations/{allocation_id}",
-        key=uuid.uuid4().hex,
-        query={"dry_run": dry_run or None},
+        dry_run=dry_run,
     )
     if settings.as_json:
         say_json({"id": allocation_id, "released": not dry_run})
@@ -193,12 +190,12 @@ def _allocate(
     key: str | None,
     dry_run: bool,
 ) -> None:
-    made = settings.api.call(
+    made = settings.api.change(
         "POST",
         f"/v1/projects/{project_id}/allocations",
-        body={name: value for name, value in body.items() if value is not None},
-        key=key or uuid.uuid4().hex,
-        query={"dry_run": dry_run or None},
+        body,
+        key=key,
+        dry_run=dry_run,
     )
     if settings.as_json:
         say_json({**made, "dry_run": True, "created": False} if dry_run else made)

@@ -96,8 +96,28 @@ def with_settings(function: F) -> Callable[..., Any]:
     return update_wrapper(call, function)
 
 
-def follow_options(command: F) -> F:
-    """Adds `--follow`, `--wait` and `--timeout`."""
+@dataclass(frozen=True)
+class Following:
+    """Whether a task is followed (`follow`: its events are shown) or waited for, and for how long at most
+    (seconds)."""
+
+    follow: bool
+    wait: bool
+    timeout: float | None
+
+    @property
+    def until_the_end(self) -> bool:
+        """Whether the command ends with the task."""
+        return self.follow or self.wait
+
+
+def follow_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds `--follow`, `--wait` and `--timeout`, passed as `following`."""
+
+    def call(*args: Any, follow: bool, wait: bool, timeout: float | None, **kwargs: Any) -> Any:
+        return function(*args, following=Following(follow, wait, timeout), **kwargs)
+
+    command: Callable[..., Any] = update_wrapper(call, function)
     for option in (
         click.option(
             "--timeout",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import uuid
 from typing import Any
 
 import click
@@ -79,12 +78,12 @@ def create(
     """Make a project. One that is there already is shown, with `created` false."""
     body = {"name": name, "description": description, "repository_url": repository_url}
     try:
-        made = settings.api.call(
+        made = settings.api.change(
             "POST",
             "/v1/projects",
-            body=body,
-            key=key or uuid.uuid4().hex,
-            query={"dry_run": dry_run or None},
+            body,
+            key=key,
+            dry_run=dry_run,
         )
     except CommandError as error:
         if error.code != "project_exists":
@@ -118,12 +117,12 @@ def update(
     body = {field: value for field, value in wanted.items() if value is not None}
     if not body:
         raise click.UsageError("say what to change: --name, --description or --repository-url")
-    changed = settings.api.call(
+    changed = settings.api.change(
         "PATCH",
         f"/v1/projects/{project_id}",
-        body=body,
-        key=key or uuid.uuid4().hex,
-        query={"dry_run": dry_run or None},
+        body,
+        key=key,
+        dry_run=dry_run,
     )
     _show(settings, {**changed, **_dry(dry_run)})
 
@@ -165,11 +164,10 @@ def delete(settings: Settings, project_id: int, yes: bool, dry_run: bool) -> Non
     """Delete a project with all that it has. An agent's person is asked first."""
     if not dry_run:
         confirm(f"Delete project {project_id} with all that it has?", yes)
-    settings.api.call(
+    settings.api.change(
         "DELETE",
         f"/v1/projects/{project_id}",
-        key=uuid.uuid4().hex,
-        query={"dry_run": dry_run or None},
+        dry_run=dry_run,
     )
     said = {"id": project_id, "deleted": not dry_run, **_dry(dry_run)}
     if settings.as_json:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import uuid
 from pathlib import Path
 
 import click
@@ -35,12 +34,11 @@ def set_(
     settings: Settings, project_id: int, name: str, from_file: Path | None, dry_run: bool
 ) -> None:
     """Set a secret, from standard input or a file; one newline at its end is no part of it."""
-    made = settings.api.call(
+    made = settings.api.change(
         "PUT",
         f"/v1/projects/{project_id}/secrets/{segment(name)}",
-        body={"value": _value(from_file)},
-        key=uuid.uuid4().hex,
-        query={"dry_run": dry_run or None},
+        {"value": _value(from_file)},
+        dry_run=dry_run,
     )
     if settings.as_json:
         say_json(made)
@@ -76,11 +74,10 @@ def unset(settings: Settings, project_id: int, name: str, yes: bool, dry_run: bo
     """Remove a secret. An agent's person is asked first."""
     if not dry_run:
         confirm(f"Remove secret {name} of project {project_id}?", yes)
-    settings.api.call(
+    settings.api.change(
         "DELETE",
         f"/v1/projects/{project_id}/secrets/{segment(name)}",
-        key=uuid.uuid4().hex,
-        query={"dry_run": dry_run or None},
+        dry_run=dry_run,
     )
     if settings.as_json:
         say_json({"name": name, "removed": not dry_run})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from typing import Any
 
 import click
@@ -11,6 +10,7 @@ import click
 from orchestrator_cli.api import Api
 from orchestrator_cli.errors import CommandError, Exit
 from orchestrator_cli.options import (
+    Following,
     Settings,
     follow_options,
     json_option,
@@ -63,11 +63,9 @@ def list_(settings: Settings, kind: str | None, project_id: int | None, limit: i
 @follow_options
 @json_option
 @with_settings
-def status(
-    settings: Settings, task_id: str, follow: bool, wait: bool, timeout: float | None
-) -> int:
+def status(settings: Settings, task_id: str, following: Following) -> int:
     """Show a task; with --follow its events until it has ended."""
-    return show_or_follow(settings, task_id, follow=follow, wait=wait, timeout=timeout)
+    return show_or_follow(settings, task_id, following)
 
 
 @task.command(epilog="Example: orchestrator task cancel deploy-0123456789ab")
@@ -77,22 +75,24 @@ def status(
 def cancel(settings: Settings, task_id: str) -> None:
     """End a queued task; ask the worker of a running one to stop."""
     path = f"/v1/tasks/{segment(task_id)}/cancel"
-    say_task(settings, settings.api.call("POST", path, key=uuid.uuid4().hex))
+    say_task(settings, settings.api.change("POST", path))
 
 
-def show_or_follow(
-    settings: Settings, task_id: str, *, follow: bool, wait: bool, timeout: float | None
-) -> int:
+def show_or_follow(settings: Settings, task_id: str, following: Following) -> int:
     """Shows the task, at once or when it has ended; the exit code. Raises CommandError."""
     path = f"/v1/tasks/{segment(task_id)}"
-    if follow or wait:
-        follow_task(settings, path, say=follow, timeout=timeout)
+    if following.until_the_end:
+        follow_task(settings, path, say=following.follow, timeout=following.timeout)
     found = settings.api.get(path)
-    if follow and settings.as_json:
+    if following.follow and settings.as_json:
         say_line({"kind": "result", "task": found})
     else:
         say_task(settings, found)
-    return Exit.TASK_FAILED if found["state"] in ("failed", "cancelled") and (follow or wait) else 0
+    return (
+        Exit.TASK_FAILED
+        if found["state"] in ("failed", "cancelled") and following.until_the_end
+        else 0
+    )
 
 
 def follow_task(settings: Settings, path: str, *, say: bool, timeout: float | None) -> None:
