@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import yaml
 from redis.asyncio import Redis
 
 from agentsession_core.api import LaunchType, TurnOutcome
@@ -28,15 +27,12 @@ FIRST = 10_000
 PEOPLE = range(FIRST, FIRST + CHATS)
 AT_ONCE = 32
 SECONDS = 60.0 + CHATS / 2
-CRDS = Path(__file__).resolve().parents[2] / "crds"
 
 
 @pytest.fixture(scope="module")
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     with running(tmp_path_factory.mktemp("api-server")) as server:
-        server.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-        for definition in sorted(CRDS.glob("*.yaml")):
-            server.apply(yaml.safe_load(definition.read_text()))
+        server.install(NAMESPACE)
         yield server
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from redis.asyncio import Redis
 
 from agentsession_testing.api_server import ApiServer, running
@@ -19,7 +18,6 @@ from agentsession_testing.telegram import Telegram, telegram_stand_in
 from agentsession_testing.valkey import Valkey
 
 ADA = 71
-CRDS = Path(__file__).resolve().parents[2] / "crds"
 SESSIONS = f"/apis/agentsession.dev/v1alpha1/namespaces/{NAMESPACE}/agentsessions"
 SYSTEM, ACCOUNT = "agentsession-system", "agentsession-bridge"
 SECONDS = 30.0
@@ -28,10 +26,7 @@ SECONDS = 30.0
 @pytest.fixture(scope="module")
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     with running(tmp_path_factory.mktemp("api-server")) as server:
-        for name in (NAMESPACE, SYSTEM):
-            server.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-        for definition in sorted(CRDS.glob("*.yaml")):
-            server.apply(yaml.safe_load(definition.read_text()))
+        server.install(NAMESPACE, SYSTEM)
         yield server
 
 

@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-import yaml
 from redis.asyncio import Redis
 
 from agentsession_core import naming
@@ -29,15 +28,12 @@ from agentsession_testing.valkey import Valkey
 
 pytestmark = pytest.mark.timeout(180)
 PICTURE = b"\x89PNG\r\n\x1a\n of sorts"
-CRDS = Path(__file__).resolve().parents[2] / "crds"
 
 
 @pytest.fixture(scope="module")
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     with running(tmp_path_factory.mktemp("api-server")) as server:
-        server.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-        for name in ("agentsessions.yaml", "agentsessiontemplates.yaml"):
-            server.apply(yaml.safe_load((CRDS / name).read_text()))
+        server.install(NAMESPACE)
         yield server
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from redis.asyncio import Redis
 
 from agentsession_core.api import TurnOutcome
@@ -31,7 +30,6 @@ from agentsession_testing.operator_process import (
 from agentsession_testing.serving import plain_server, serving, until
 from agentsession_testing.valkey import Valkey
 
-CRDS = Path(__file__).resolve().parents[2] / "crds"
 SESSIONS = f"/apis/agentsession.dev/v1alpha1/namespaces/{NAMESPACE}/agentsessions"
 JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
 # For a machine that does much else; nothing here waits for it.
@@ -41,9 +39,7 @@ SECONDS = 90.0
 @pytest.fixture(scope="module")
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     with running(tmp_path_factory.mktemp("api-server"), WATCHES_FROM_ETCD) as server:
-        for definition in sorted(CRDS.glob("*.yaml")):
-            server.apply(yaml.safe_load(definition.read_text()))
-        server.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+        server.install(NAMESPACE)
         yield server
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from agentsession_core import kube
 from agentsession_operator.cache import Cache
@@ -20,7 +18,6 @@ from agentsession_testing.api_server import ApiServer, running
 
 NAMESPACE = "agents"
 API = "agentsession.dev/v1alpha1"
-CRDS = Path(__file__).resolve().parents[2] / "crds"
 CLAIMS = f"/api/v1/namespaces/{NAMESPACE}/persistentvolumeclaims"
 JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
 SESSIONS = f"/apis/{API}/namespaces/{NAMESPACE}/agentsessions"
@@ -29,9 +26,7 @@ SESSIONS = f"/apis/{API}/namespaces/{NAMESPACE}/agentsessions"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     with running(tmp_path_factory.mktemp("api-server")) as server:
-        for definition in sorted(CRDS.glob("*.yaml")):
-            server.apply(yaml.safe_load(definition.read_text()))
-        server.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+        server.install(NAMESPACE)
         yield server
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from redis.asyncio import Redis
 
 from agentsession_operator.rights import NEEDED
@@ -21,7 +20,6 @@ from agentsession_testing.operator_process import (
 from agentsession_testing.serving import until
 from agentsession_testing.valkey import Valkey
 
-CRDS = Path(__file__).resolve().parents[2] / "crds"
 RBAC = "rbac.authorization.k8s.io"
 ROLES = f"/apis/{RBAC}/v1/namespaces/{NAMESPACE}"
 ACCOUNTS = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts"
@@ -32,9 +30,7 @@ SECONDS = 90.0
 @pytest.fixture(scope="module")
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     with running(tmp_path_factory.mktemp("api-server")) as server:
-        for definition in sorted(CRDS.glob("*.yaml")):
-            server.apply(yaml.safe_load(definition.read_text()))
-        server.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+        server.install(NAMESPACE)
         yield server
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
 from redis.asyncio import Redis
 
 from agentsession_core import naming
@@ -27,7 +26,6 @@ from chaos.servers import ControlPlane, RedisServer
 from chaos.workers import Worker, write_config
 
 NAMESPACE: Final = "agents"
-REPOSITORY: Final = Path(__file__).resolve().parents[3]
 READY_SECONDS: Final = 180.0
 # Short, so that a run of minutes sees many of each.
 OPERATOR: Final[dict[str, Any]] = {
@@ -122,10 +120,7 @@ async def process_ground(
 
 
 async def _install(control: ControlPlane, kube: Kube) -> None:
-    for manifest in sorted((REPOSITORY / "crds").glob("*.yaml")):
-        control.server.apply(yaml.safe_load(manifest.read_text(encoding="utf-8")))
-    namespace: Body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-    control.server.apply(namespace)
+    control.server.install(NAMESPACE)
     account = {"metadata": {"name": naming.RUNNER_SERVICE_ACCOUNT}}
     await kube.call("POST", f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts", account)
 

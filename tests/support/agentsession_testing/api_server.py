@@ -19,6 +19,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -26,6 +27,7 @@ from agentsession_testing.kubeconfig import write_kubeconfig
 from agentsession_testing.serving import free_port
 
 Body = dict[str, Any]
+CRDS = Path(__file__).resolve().parents[3] / "crds"
 ADMIN_TOKEN = "admin-of-this-test"
 # Seen to take more than a minute on a machine that does much else.
 START_SECONDS = 180.0
@@ -64,6 +66,13 @@ class ApiServer:
         """Starts both and waits until the API server is ready."""
         self._start_etcd()
         self.start_api_server()
+
+    def install(self, *namespaces: str) -> None:
+        """Makes our kinds known, and makes the namespaces."""
+        for definition in sorted(CRDS.glob("*.yaml")):
+            self.apply(yaml.safe_load(definition.read_text(encoding="utf-8")))
+        for name in namespaces:
+            self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
     def start_api_server(self) -> None:
         """Starts the API server over its etcd, again if need be, and waits until it is ready."""

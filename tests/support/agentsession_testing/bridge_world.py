@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-import yaml
 from redis.asyncio import Redis
 
 from agentsession_core.api import LaunchType, TurnOutcome
@@ -23,7 +22,6 @@ from agentsession_testing.valkey import Valkey, entries
 
 ADA, BOB, EVE = 71, 72, 73
 GROUP = -1001234567890
-CRDS = Path(__file__).resolve().parents[3] / "crds"
 T = TypeVar("T")
 # Far above what anything takes, on a machine that does much else too.
 SECONDS = 40
@@ -33,9 +31,7 @@ SESSIONS = f"/apis/agentsession.dev/v1alpha1/namespaces/{NAMESPACE}/agentsession
 @pytest.fixture(scope="session")
 def bridge_api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     with running(tmp_path_factory.mktemp("api-server")) as server:
-        server.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-        for name in ("agentsessions.yaml", "agentsessiontemplates.yaml"):
-            server.apply(yaml.safe_load((CRDS / name).read_text()))
+        server.install(NAMESPACE)
         yield server
 
 
