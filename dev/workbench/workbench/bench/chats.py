@@ -13,6 +13,7 @@ import httpx
 
 from workbench.bench.context import Context
 from workbench.bench.figures import Figure, Marks, Section, Statistic, Target, Unit, chain, spans
+from workbench.bench.messages import WAKING
 from workbench.bench.processes import first_start
 from workbench.bench.sessions import Session
 from workbench.bench.starts import way_through_redis, way_through_the_cluster
@@ -31,15 +32,7 @@ CLI = "claude"
 
 WAY = {
     "written": "message in the chat",
-    "message": "message in Redis",
-    "run_begun": "run begun",
-    "job_posted": "Job posted",
-    "pod_bound": "pod bound to a node",
-    "process_made": "process made",
-    "hello": "hello",
-    "cli_started": "CLI started",
-    "turn": "turn given",
-    "request": "request at the model server",
+    **WAKING,
     "first": "first byte in the chat",
     "final": "answer in the chat",
 }

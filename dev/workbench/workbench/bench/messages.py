@@ -23,8 +23,8 @@ WARM = {
     "turn": "turn given",
     "request": "request at the model server",
 }
-SUSPENDED = {
-    "changed": "prompt changed",
+# Of a message to a session that sleeps, from Redis on.
+WAKING = {
     "message": "message in Redis",
     "run_begun": "run begun",
     "job_posted": "Job posted",
@@ -35,6 +35,7 @@ SUSPENDED = {
     "turn": "turn given",
     "request": "request at the model server",
 }
+SUSPENDED = {"changed": "prompt changed", **WAKING}
 
 
 def measure_warm(context: Context, session: Session) -> Section:
