@@ -1,7 +1,7 @@
 """One bridge of several polls and delivers: the holder of a lease in Redis.
 
 In Redis, not in the API server: nothing of the work can be done without Redis, and all of it without the
-API server (docs/adr/0014).
+API server (docs/adr/0015).
 """
 
 from __future__ import annotations
