@@ -48,7 +48,7 @@ def main() -> None:
         access = AccessFile(arguments.access)
         access.load()
         logs.configure(settings.log_level, "agentsession-bridge")
-        # uvicorn raises the signal that stopped it once more: a stop that was asked for is no failure.
+        # Until the server takes it: a stop that was asked for is no failure.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         secret_files = SecretFiles(arguments.secrets)
         asyncio.run(serve(settings, secret_files, access, arguments.host, arguments.holder))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+import signal
 import time
 
 import httpx
@@ -203,6 +204,9 @@ class Bridge:
             )
         )
         log.info("bridge started", bot=self._bot.username)
+        # uvicorn raises the signal that stopped it once more. An exit in that moment would cancel all work
+        # at once and once again, and the lease would not be given back.
+        signal.signal(signal.SIGTERM, lambda *_: None)
         # The server ends at a signal, anything else by an error.
         await run_until_first_ends(self._sessions.follow(), self._work(source), server.serve())
 

@@ -84,7 +84,7 @@ async def test_a_message_its_acknowledgement_and_an_answer_that_grows(tab: Tab, 
     assert message is not None
     assert (message.text, message.from_user.id if message.from_user else 0) == ("hello there", ADA)
     await tab.holds(shown("hello there", "#messages li.own"), "the own message is shown")
-    assert await tab.value("document.querySelector('#text').value") == ""
+    await tab.holds("document.querySelector('#text').value === ''", "the text field is empty")
 
     await bot.set_message_reaction(ADA, message.message_id, "👀")
     await tab.holds(shown("👀", "#messages li.own"), "the reaction is shown")
