@@ -1,0 +1,131 @@
+"""The skills are valid, and every `orchestrator` command in them is one that the command understands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from agentsession_gateway.skill_format import problem_of
+from orchestrator_cli.app import cli
+
+ROOT = Path(__file__).resolve().parents[3]
+SKILLS = sorted((ROOT / "skills").iterdir())
+# The format recommends less than 500 lines and 5,000 tokens; a skill's body is read as a whole.
+BODY_LIMIT_BYTES = 4_000
+DESCRIPTIONS_LIMIT_BYTES = 2_000
+CONTROL = frozenset({"|", "||", "&&", ";", "<", ">", ">>"})
+
+
+def text_of(skill: Path) -> str:
+    return (skill / "SKILL.md").read_text(encoding="utf-8")
+
+
+def description_of(skill: Path) -> str:
+    return str(yaml.safe_load(text_of(skill).split("---")[1])["description"])
+
+
+def shell_lines(text: str) -> Iterator[str]:
+    for block in re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        yield from (line for line in block.splitlines() if line.strip())
+
+
+def spans(text: str) -> Iterator[str]:
+    yield from re.findall(
+        r"`(orchestrator [^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    )
+
+
+def words_of(line: str) -> list[str]:
+    words = shlex.split(line)
+    end = next((at for at, word in enumerate(words) if word in CONTROL), len(words))
+    assert words[0] == "orchestrator", line
+    return words[1:end]
+
+
+def parse(words: list[str], *, name_is_enough: bool) -> None:
+    """Reads the command line as the command itself would, without carrying it out.
+
+    Raises click.UsageError.
+    """
+    command: click.Command = cli
+    context = cli.make_context("orchestrator", list(words))
+    while isinstance(command, click.Group):
+        rest = [*context._protected_args, *context.args]
+        if not rest:
+            if name_is_enough or command.invoke_without_command:
+                return
+            raise click.UsageError(f"{context.command_path} needs a command")
+        name, found, left = command.resolve_command(context, rest)
+        assert found is not None
+        command = found
+        if name_is_enough and not left:
+            return
+        context = command.make_context(name, list(left), parent=context)
+
+
+def test_the_six_are_there() -> None:
+    names = [skill.name for skill in SKILLS]
+    assert names == ["admin", "deploy", "diagnose", "engineering", "infrastructure", "project"]
+
+
+@pytest.mark.parametrize("skill", SKILLS, ids=lambda skill: skill.name)
+def test_valid_and_short(skill: Path) -> None:
+    assert problem_of(skill.name, text_of(skill)) is None
+    assert len(text_of(skill).encode()) < BODY_LIMIT_BYTES
+    assert re.search(r"\bUse when\b", description_of(skill)), "a description says when to use it"
+
+
+def test_descriptions_are_short_together_and_differ() -> None:
+    # They are in every request of every conversation.
+    descriptions = [description_of(skill) for skill in SKILLS]
+    assert len("".join(descriptions).encode()) < DESCRIPTIONS_LIMIT_BYTES
+    assert len(set(descriptions)) == len(descriptions)
+
+
+@pytest.mark.parametrize("skill", SKILLS, ids=lambda skill: skill.name)
+def test_commands(skill: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "url.txt").write_text("x")
+    lines = list(shell_lines(text_of(skill)))
+    assert lines
+    wrong = {}
+    for line, name_is_enough in [
+        *((line, False) for line in lines),
+        *((span, True) for span in spans(text_of(skill))),
+    ]:
+        try:
+            parse(words_of(line), name_is_enough=name_is_enough)
+        except click.ClickException as error:
+            wrong[line] = error.format_message()
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "orchestrator deploy start 42",
+        "orchestrator deploy check",
+        "orchestrator deploy check todo-app",
+        "orchestrator deploy logs 42 --tail 5",
+        "orchestrator deploy logs 42 --lines 0",
+        "orchestrator deploy",
+        "orchestrator infra servers add web-2",
+        "orchestrator nothing",
+    ],
+)
+def test_what_the_command_does_not_understand_is_found(line: str) -> None:
+    with pytest.raises(click.UsageError):
+        parse(words_of(line), name_is_enough=False)
+
+
+def test_skills_that_are_named_exist() -> None:
+    names = {skill.name for skill in SKILLS}
+    for skill in SKILLS:
+        named = set(re.findall(r"skills? `([\w-]+)`", text_of(skill)))
+        assert named <= names - {skill.name}, skill.name
