@@ -74,7 +74,7 @@ class Updates:
 
 def shown(text: str, where: str = "#messages") -> str:
     """Whether a text is to be seen."""
-    return f"document.querySelector('{where}').innerText.includes({json.dumps(text)})"
+    return f"!!document.querySelector('{where}')?.innerText.includes({json.dumps(text)})"
 
 
 async def test_a_message_its_acknowledgement_and_an_answer_that_grows(tab: Tab, bot: Bot) -> None:

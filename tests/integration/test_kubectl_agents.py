@@ -162,6 +162,8 @@ class TestAtATerminal:
             await agent.take("t2")
             await agent.answer("t2", "Still here.")
             await expect(terminal, "Still here.")
+            # Typed before the prompt it would be lost: the terminal changes its mode there.
+            await expect(terminal, "> ")
             terminal.type(CTRL_D)
             assert await asyncio.to_thread(terminal.wait) == Exit.OK
 

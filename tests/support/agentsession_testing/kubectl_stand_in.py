@@ -6,8 +6,8 @@ line of `calls`. `forward` is the port that `port-forward` really leads to.
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import socket
 import stat
 import sys
@@ -22,11 +22,13 @@ def install(folder: Path, **world: Any) -> Path:
     """Puts a `kubectl` into the folder; answers the folder, to be put on PATH."""
     folder.mkdir(exist_ok=True)
     (folder / "world.json").write_text(json.dumps(world))
-    program = folder / "kubectl"
-    program.write_text(f"#!{sys.executable}\n{Path(__file__).read_text()}\nmain(FOLDER)\n".replace(
+    # A plugin that runs may call it at any moment: it is never there in part.
+    written = folder / "kubectl.new"
+    written.write_text(f"#!{sys.executable}\n{Path(__file__).read_text()}\nmain(FOLDER)\n".replace(
         "FOLDER", repr(str(folder))
     ))  # fmt: skip
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    written.chmod(written.stat().st_mode | stat.S_IXUSR)
+    written.replace(folder / "kubectl")
     return folder
 
 
@@ -95,4 +97,7 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
             target.sendall(data)
         target.shutdown(socket.SHUT_WR)
     except OSError:
-        os.close(target.detach())
+        # Not close: it tells the other end nothing while the other thread reads there.
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
