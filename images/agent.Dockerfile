@@ -46,10 +46,38 @@ COPY agent-image/agentsession_runner /opt/agentsession/agentsession_runner
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/agentsession \
  && python3 -c 'import agentsession_runner'
 
+# The orchestrator command in an environment of its own: what the agent installs or sets is none of it.
+FROM agent AS orchestrator
+COPY requirements/agent.txt pyproject.toml /build/
+RUN --mount=type=secret,id=ca-bundle \
+    if [ -s /run/secrets/ca-bundle ]; then export PIP_CERT=/run/secrets/ca-bundle; fi \
+ && apt-get update \
+ && apt-get install -y --no-install-recommends python3-venv \
+ && rm -rf /var/lib/apt/lists/* \
+ && python3 -m venv /build/tools \
+ && python3 -m venv --without-pip /opt/orchestrator \
+ && /build/tools/bin/pip --python /opt/orchestrator/bin/python install \
+        --no-cache-dir --no-compile --require-hashes --only-binary :all: -r /build/agent.txt
+COPY cli/orchestrator_cli /build/orchestrator_cli
+# With what `version` reads: the release.
+RUN cd "$(/opt/orchestrator/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+ && cp -r /build/orchestrator_cli . \
+ && release="$(python3 -c 'import tomllib; print(tomllib.load(open("/build/pyproject.toml", "rb"))["project"]["version"])')" \
+ && mkdir "agentsession-$release.dist-info" \
+ && printf 'Metadata-Version: 2.1\nName: agentsession\nVersion: %s\n' "$release" > "agentsession-$release.dist-info/METADATA" \
+ && python3 -m compileall -q --invalidation-mode unchecked-hash . \
+ && printf '%s\n' '#!/opt/orchestrator/bin/python -I' 'from orchestrator_cli.app import main' 'main()' > /opt/orchestrator/bin/orchestrator \
+ && chmod 0755 /opt/orchestrator/bin/orchestrator \
+ && /opt/orchestrator/bin/orchestrator version
+
 FROM agent AS claude-code
 LABEL org.opencontainers.image.title="agentsession-agent (claude-code)"
 COPY --from=claude-code-binary /usr/local/bin/claude /usr/local/bin/claude
+COPY --from=orchestrator /opt/orchestrator /opt/orchestrator
 COPY --from=runner /opt/agentsession /opt/agentsession
+# Codex runs commands in a login shell, for which Debian sets PATH anew: /usr/local/bin is in it.
+RUN ln -s /opt/orchestrator/bin/orchestrator /usr/local/bin/orchestrator
+COPY skills /opt/agentsession/skills
 ENV HOME=/home/agent \
     PYTHONUNBUFFERED=1 \
     AGENTSESSION_CLI_VERSION=2.1.330 \

@@ -21,6 +21,7 @@ from agentsession_runner.gateway_link import GatewayLink
 from agentsession_runner.inbox import Inbox
 from agentsession_runner.orders import OrderError, Welcome, parse_welcome
 from agentsession_runner.outbox import Outbox
+from agentsession_runner.platform_skills import find_platform_skills
 from agentsession_runner.processes import ProcessTable, UnkillableError
 from agentsession_runner.session_loop import RunOverError, SessionLoop
 from agentsession_runner.transfer import Transfer
@@ -134,6 +135,7 @@ def _make_agent(
         observer=relay,
         report=report,
         new_id=new_uuid,
+        platform_skills=find_platform_skills(config.skills, config.environment),
     )
     return find_factory(config.agent_type)(setup)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 DEFAULT_TOKEN_FILE = "/var/run/secrets/agentsession.dev/gateway/token"  # noqa: S105 - a path
 DEFAULT_WORKSPACE = "/workspace"
+DEFAULT_SKILLS = "/opt/agentsession/skills"
 HTTP_PORT = 80
 
 
@@ -35,6 +36,7 @@ class RunnerConfig:
         "cli_version",
         "environment",
         "gateway",
+        "skills",
         "token_file",
         "workspace",
     )
@@ -48,6 +50,7 @@ class RunnerConfig:
         workspace: str,
         cli: str,
         cli_version: str,
+        skills: str,
         environment: Mapping[str, str],
     ) -> None:
         self.gateway = gateway
@@ -56,6 +59,7 @@ class RunnerConfig:
         self.workspace = workspace
         self.cli = cli
         self.cli_version = cli_version
+        self.skills = skills
         self.environment = environment
 
 
@@ -100,6 +104,7 @@ def read_config(environment: Mapping[str, str]) -> RunnerConfig:
         workspace=_absolute(environment, "AGENTSESSION_WORKSPACE", DEFAULT_WORKSPACE),
         cli=environment.get("AGENTSESSION_CLI", ""),
         cli_version=environment.get("AGENTSESSION_CLI_VERSION", "")[:64],
+        skills=_absolute(environment, "AGENTSESSION_SKILLS", DEFAULT_SKILLS),
         environment=environment,
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -77,14 +77,24 @@ def read_small_file(name: str, parent: int) -> str | None:
         os.close(descriptor)
 
 
-def replace_tree(name: str, files: Iterable[tuple[str, str]], parent: int) -> None:
-    """Put a directory of files in place of whatever stood there. Paths must be checked before."""
+def replace_tree(
+    name: str,
+    files: Iterable[tuple[str, str]],
+    parent: int,
+    links: Mapping[str, str] | None = None,
+) -> None:
+    """Put a directory of files in place of whatever stood there. Paths must be checked before.
+
+    `links`: symbolic links in it, name to target.
+    """
     temporary = TEMPORARY_PREFIX + name
     remove(temporary, parent)
     os.mkdir(temporary, DIRECTORY_MODE, dir_fd=parent)
     with open_directory(temporary, parent) as root:
         for path, content in files:
             _write_below(root, path.split("/"), content)
+        for link, target in (links or {}).items():
+            os.symlink(target, link, dir_fd=root)
     if _mode(name, parent) is not None:
         discarded = DISCARDED_PREFIX + name
         remove(discarded, parent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,7 +51,10 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class AgentSetup:
-    """Everything a driver is made from. `cli` empty means the driver's own program name."""
+    """Everything a driver is made from. `cli` empty means the driver's own program name.
+
+    `platform_skills`: the skills that came with the image, name to folder.
+    """
 
     welcome: Welcome
     workspace: Path
@@ -64,6 +67,7 @@ class AgentSetup:
     observer: Observer
     report: Callable[[str], None]
     new_id: Callable[[], str]
+    platform_skills: Mapping[str, str] = field(default_factory=dict)
 
 
 class AgentError(Exception):

@@ -168,6 +168,7 @@ def _config(pod: RunPod, token_file: Path) -> RunnerConfig:
         workspace="/",
         cli="",
         cli_version="stand-in",
+        skills="",
         environment={},
     )
 

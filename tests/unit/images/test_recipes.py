@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,19 @@ def test_the_wheel_s_folders_are_all_let_in() -> None:
     packages = re.findall(r'^ {4}"([\w./-]+/\w+)",$', text.partition("wheel]")[2], re.MULTILINE)
     assert packages
     assert set(packages) <= set(allowed)
+
+
+def test_the_agent_image_has_what_the_orchestrator_command_needs() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    wanted = (ROOT / "requirements/agent.in").read_text().splitlines()
+    assert [line for line in wanted if not line.startswith("#")] == extras["cli"]
+    pins = re.compile(r"^[a-z0-9.-]+==[^ ]+", re.MULTILINE)
+    tested = set(pins.findall((ROOT / "requirements/dev.txt").read_text()))
+    pinned = set(pins.findall((ROOT / "requirements/agent.txt").read_text()))
+    assert pinned
+    assert pinned <= tested
 
 
 def test_the_claude_code_binary_is_pinned_with_its_content() -> None:

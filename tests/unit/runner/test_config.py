@@ -43,6 +43,7 @@ def test_defaults() -> None:
     assert config.workspace == "/workspace"
     assert config.token_file == "/var/run/secrets/agentsession.dev/gateway/token"
     assert (config.cli, config.cli_version) == ("", "")
+    assert config.skills == "/opt/agentsession/skills"
 
 
 @pytest.mark.parametrize("name", ["AGENTSESSION_GATEWAY_URL", "AGENT_TYPE"])

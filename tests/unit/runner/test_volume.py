@@ -15,6 +15,7 @@ from agentsession_runner.drivers.claude_code.config_directory import (
     write_config_directory,
 )
 from agentsession_runner.orders import Skill
+from agentsession_runner.platform_skills import find_platform_skills
 from agentsession_runner.safe_files import (
     ensure_directory,
     open_directory,
@@ -266,6 +267,43 @@ def test_the_configuration_directory_is_ours_and_memories_stay(root: Path, outsi
     assert json.loads((config / ".claude.json").read_text())["mcpServers"] == {}
     assert [path.name for path in (config / "skills").iterdir()] == ["deploy"]
     assert untouched(outside)
+
+
+def test_the_images_skills_are_linked_and_the_operators_stand_in_their_place(
+    root: Path, tmp_path: Path
+) -> None:
+    image = tmp_path / "image"
+    for name in ("deploy", "project"):
+        (image / name).mkdir(parents=True)
+        (image / name / "SKILL.md").write_text("the image's")
+    (image / "no-skill").mkdir()
+    found = find_platform_skills(str(image), {"ORCHESTRATOR_API_URL": "http://api"})
+    assert found == {name: str(image / name) for name in ("deploy", "project")}
+    skills = root / ".agentsession" / "claude-code" / "skills"
+    for _ in range(2):
+        write_config_directory(
+            root,
+            settings={},
+            instructions="",
+            skills=[Skill("deploy", (("SKILL.md", "the operator's"),))],
+            platform_skills=found,
+        )
+        # What an agent leaves, links to elsewhere among it, is gone with the next writing.
+        assert sorted(path.name for path in skills.iterdir()) == ["deploy", "project"]
+        assert (skills / "deploy" / "SKILL.md").read_text() == "the operator's"
+        assert (skills / "project").readlink() == image / "project"
+        (skills / "project").unlink()
+        (skills / "project").symlink_to(tmp_path)
+        (skills / "left").mkdir()
+    assert (image / "project" / "SKILL.md").read_text() == "the image's"
+
+
+def test_without_an_orchestrator_there_is_nothing_to_teach(tmp_path: Path) -> None:
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy" / "SKILL.md").write_text("x")
+    assert find_platform_skills(str(tmp_path), {}) == {}
+    known = {"ORCHESTRATOR_API_URL": "http://api"}
+    assert find_platform_skills(str(tmp_path / "missing"), known) == {}
 
 
 @pytest.mark.parametrize("kind", ["link", "file", "pipe"])

@@ -65,6 +65,7 @@ class ClaudeCodeAgent(BaseAgent):
                 settings=launch.settings(self._environment, self._setup.token_file),
                 instructions=welcome.instructions,
                 skills=[skill for skill in welcome.skills if skill.name not in unfit],
+                platform_skills=self._setup.platform_skills,
                 directories=self._own_directories,
             )
         except OSError as error:

@@ -92,14 +92,20 @@ def write_config_directory(
     settings: Mapping[str, Any],
     instructions: str,
     skills: Sequence[Skill],
+    platform_skills: Mapping[str, str] | None = None,
     directories: Sequence[str] = (),
 ) -> None:
     """Make the configuration directory ours, with empty `directories`. Skills must be checked.
+
+    `platform_skills`: the image's own, name to folder; they are linked, and one of `skills` that has
+    the same name stands in its place.
 
     Raises:
         OSError: the volume refuses.
     """
     files = [(f"{skill.name}/{path}", content) for skill in skills for path, content in skill.files]
+    taken = {skill.name for skill in skills}
+    links = {name: path for name, path in (platform_skills or {}).items() if name not in taken}
     with (
         open_directory(str(workspace)) as root,
         ensure_directory(RUNNER_DIRECTORY, root) as runner,
@@ -113,7 +119,7 @@ def write_config_directory(
         write_file(STATE, _json({"mcpServers": {}, "projects": {}}), directory)
         if instructions or INSTRUCTIONS in names:
             write_file(INSTRUCTIONS, instructions or NO_INSTRUCTIONS, directory)
-        replace_tree(SKILLS, files, directory)
+        replace_tree(SKILLS, files, directory, links)
         for name in directories:
             replace_tree(name, (), directory)
 
