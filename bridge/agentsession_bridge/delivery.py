@@ -114,6 +114,8 @@ class Delivery:
             # Said again it would be refused again, and hold up everything behind it.
             log.error("telegram refuses an answer", mailbox=mailbox, reason=error.message)
             arrived = await self._as_document(mailbox, place, entry, len(saying.messages))
+        finally:
+            self._live.go_on(mailbox)
         at = await self._outbox.done(mailbox, entry, len(saying.messages) + 1)
         await self._files.drop(mailbox, entry)
         self._metrics.delivered(entry, at, arrived=arrived)
@@ -155,8 +157,9 @@ class Delivery:
     async def _say(
         self, mailbox: str, entry: Entry, number: int, message: Message, place: Place
     ) -> int:
-        if number == 0 and entry.ends_waiting:
-            announced = await self._live.settle(mailbox, entry.turn)
+        if number == 0 and entry.takes_place:
+            settle = self._live.settle if entry.ends_waiting else self._live.give_way
+            announced = await settle(mailbox, entry.turn)
             if announced is not None:
                 said = await self._chats.edit(place, announced, message.html, message.text)
                 if said:

@@ -80,6 +80,7 @@ class LiveTurns:
         self._now = now
         self._new_id = new_id
         self._live: dict[str, Live] = {}
+        self._held: dict[str, Live] = {}
 
     # -- what others tell --
 
@@ -125,6 +126,21 @@ class LiveTurns:
             del self._live[mailbox]
             self._lanes.drop_preview(live.place.chat_id, mailbox)
         return await self._placeholders.message_id(mailbox)
+
+    async def give_way(self, mailbox: str, turn: str) -> int | None:
+        """Like `settle`, but the turn goes on: its preview comes again with `go_on`, below what is said."""
+        live = self._live.get(mailbox)
+        if live is not None and live.turn == turn:
+            self._held[mailbox] = live
+        return await self.settle(mailbox, turn)
+
+    def go_on(self, mailbox: str) -> None:
+        """What the preview gave way to is said."""
+        live = self._held.pop(mailbox, None)
+        if live is not None and mailbox not in self._live:
+            live.shown = None
+            self._live[mailbox] = live
+            self._show_soon(live)
 
     # -- what Redis tells --
 

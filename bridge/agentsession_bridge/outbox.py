@@ -19,6 +19,7 @@ from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.parse import read_fields, read_streams, read_text
 
 PAGE: Final = 50
+RESPOND: Final = "respond"
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,12 @@ class Entry:
     def ends_waiting(self) -> bool:
         """Whether somebody has waited for it: it takes the place of what was announced."""
         return self.kind == "answer" or bool(self.reply_to)
+
+    @property
+    def takes_place(self) -> bool:
+        """Whether it is said in the message in which its turn was announced, so that words of a turn
+        stand in the order in which they were said."""
+        return self.ends_waiting or self.kind == RESPOND
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,7 @@ class Outbox:
     async def sent(self, mailbox: str, entry: Entry, number: int, message_id: int) -> None:
         """Telegram has it."""
         # In one step: the next answer would be put in the place of this one otherwise.
-        announced = FIELD if entry.ends_waiting and number == 0 else None
+        announced = FIELD if entry.takes_place and number == 0 else None
         await self._note(mailbox, entry, number, str(message_id), announced)
 
     async def _note(

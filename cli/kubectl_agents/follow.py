@@ -74,6 +74,8 @@ class Follower:
                 return [Say(Tone.TOOL, f"{event.name}{summary}")]
             case TerminalEventKind.NOTE:
                 return [Say(Tone.NOTE, event.text)]
+            case TerminalEventKind.SAID:
+                return self._mid_turn(event)
             case TerminalEventKind.NOTICE:
                 return self._notice(event)
             case TerminalEventKind.ENDED:
@@ -101,6 +103,10 @@ class Follower:
             Say(Tone.NOTE, f"the agent works on a message from {where}"),
             *(Say(Tone.QUESTION, text) for text in asked),
         ]
+
+    def _mid_turn(self, event: TerminalEvent) -> list[Say]:
+        streamed = bool(self._said.get(event.turn))
+        return [*([Say(Tone.BREAK, "")] if streamed else []), Say(Tone.ANSWER, event.text)]
 
     def _ended(self, event: TerminalEvent) -> list[Say]:
         said = self._said.pop(event.turn, "")

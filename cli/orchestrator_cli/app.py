@@ -21,6 +21,8 @@ COMMANDS = {
     "engineering": ("engineering:engineering", "Work on your projects' code."),
     "task": ("tasks:task", "Tasks: what workers do for your projects."),
     "diagnose": ("diagnose:diagnose", "See how the platform is and what has gone wrong."),
+    "respond": ("session:respond", "Say something to your person before your turn ends."),
+    "finish": ("session:finish", "Keep a summary of what was done."),
     "search": ("diagnose:search", "Search articles for all the words."),
     "escalate": ("diagnose:escalate", "Open an incident, for a person to look at."),
     "approvals": ("approvals:approvals", "What agents ask you."),

@@ -144,6 +144,7 @@ def status(settings: Settings, project_id: int) -> None:
             "status": found["status"],
             "deployment": newest and f"{newest['number']}: {newest['standing']}",
             "url": newest and newest["url"],
+            "summary": found["project"]["summary"],
             "tasks": "; ".join(
                 f"{item['id']} {item['standing']}" for item in found["unfinished_tasks"]
             ),
@@ -209,6 +210,7 @@ def _show(settings: Settings, found: dict[str, Any]) -> None:
             "status": found["status"],
             "description": found["description"],
             "repository": found["repository_url"],
+            "summary": found["summary"],
             "created": moment(found["created_at"]),
             "updated": moment(found["updated_at"]),
         }

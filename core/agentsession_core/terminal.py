@@ -53,13 +53,15 @@ class MessageReceipt(WireModel):
 class TerminalEventKind(StrEnum):
     """`begun` and `ended` of every turn; the others of turns of open sources only.
 
-    A `notice` is the system's own word about messages that get no answer.
+    `said` is what the agent says in the middle of its turn. A `notice` is the system's own word about
+    messages that get no answer.
     """
 
     BEGUN = "begun"
     DELTA = "delta"
     TOOL = "tool"
     NOTE = "note"
+    SAID = "said"
     NOTICE = "notice"
     ENDED = "ended"
 
@@ -72,7 +74,8 @@ class ShownMessage(WireModel):
 
 
 class TerminalEvent(WireModel):
-    """Something that happened. `text` is the delta, the tool's summary, the note or the answer."""
+    """Something that happened. `text` is the delta, the tool's summary, the note, what is said or the
+    answer."""
 
     turn: str
     source: str

@@ -24,6 +24,7 @@ from agentsession_core.wire import EventKind
 
 TURN = "turn"
 NOTICE = "notice"
+RESPOND = "respond"
 _PHASES = {"begun": TerminalEventKind.BEGUN, "ended": TerminalEventKind.ENDED}
 
 
@@ -43,6 +44,8 @@ def shown(event: MailboxEvent) -> tuple[TerminalEventKind, TerminalEvent] | None
         notice = _plain(event, _text(event.data, "text"))
         messages = _messages(event.data.get("messages"), mine=False)
         return TerminalEventKind.NOTICE, notice.model_copy(update={"messages": messages})
+    if event.kind == RESPOND:
+        return TerminalEventKind.SAID, _plain(event, _text(event.data, "text"))
     if event.kind == EventKind.DELTA:
         return TerminalEventKind.DELTA, _plain(event, _text(event.data, "text"))
     if event.kind == EventKind.TOOL:

@@ -32,7 +32,7 @@ class Caller:
     """Somebody who may act for `user`.
 
     `actor` is what the audit log says: `token:<id>` or `run:<session uid>/<number>`. `mailbox` is where
-    this caller's people read.
+    this caller's people read, `run` which run it is, None for holders of tokens.
     """
 
     kind: CallerKind
@@ -40,11 +40,17 @@ class Caller:
     mailbox: str
     actor: str
     scopes: frozenset[Scope]
+    run: str | None = None
 
     @property
     def is_run(self) -> bool:
         """Whether an agent speaks: the user under suspicion, since what it read may be speaking."""
         return self.kind is CallerKind.RUN
+
+    @property
+    def session_uid(self) -> str | None:
+        """The AgentSession of the run that calls; None for holders of tokens."""
+        return self.run.rpartition("/")[0] if self.run else None
 
 
 RUN_SCOPES = frozenset({Scope.READ, Scope.WRITE})
@@ -52,7 +58,7 @@ RUN_SCOPES = frozenset({Scope.READ, Scope.WRITE})
 
 def run_caller(user: str, mailbox: str, run: str) -> Caller:
     """The agent of a run."""
-    return Caller(CallerKind.RUN, user, mailbox, f"run:{run}", RUN_SCOPES)
+    return Caller(CallerKind.RUN, user, mailbox, f"run:{run}", RUN_SCOPES, run)
 
 
 def token_caller(user: str, token_id: str, scopes: frozenset[Scope]) -> Caller:

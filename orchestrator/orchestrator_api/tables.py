@@ -294,6 +294,28 @@ class Incident(Table):
     resolved_at: Mapped[datetime | None]
 
 
+class Summary(Table):
+    """What somebody wrote when they finished something, of a session's run where an agent did."""
+
+    __tablename__ = "summaries"
+    __table_args__ = (
+        Index("ix_summaries_user_id_id", "user_id", "id"),
+        Index("ix_summaries_session_uid_id", "session_uid", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Number, primary_key=True)
+    user_id: Mapped[str] = mapped_column(String(USER_LENGTH))
+    mailbox: Mapped[str] = mapped_column(String(USER_LENGTH))
+    session_uid: Mapped[str | None] = mapped_column(String(USER_LENGTH))
+    project_id: Mapped[int | None] = mapped_column(
+        Number, ForeignKey("projects.id", ondelete="SET NULL")
+    )
+    text: Mapped[str] = mapped_column(Text)
+    written_by: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime]
+
+
 class Article(Table):
     """Something that is worth knowing: a user's own, or everybody's where `user_id` is empty."""
 

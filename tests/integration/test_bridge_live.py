@@ -111,6 +111,45 @@ async def test_a_group_sees_one_message_grow_and_its_stop_button_works_once(
     assert next(iter(texts)) == placeholder["message_id"]
 
 
+async def test_words_in_the_middle_stand_before_the_answer(
+    world: Telegram, bridge: BridgeProcess, agent: Agent
+) -> None:
+    await world.post("groups", id=GROUP, title="Team")
+    await world.write(ADA, "@agent_demo_bot hi", chat_id=GROUP)
+    placeholder = await said(world, GROUP, "Waking")
+    turn, _ = await agent.turn(MAILBOX)
+    await agent.say(MAILBOX, turn, ("delta", {"text": "I look"}))
+    await said(world, GROUP, "I look")
+    await agent.respond(MAILBOX, "It takes a while.")
+    words = await said(world, GROUP, "It takes a while.")
+    # In the place of what was announced; what comes now is announced below it.
+    assert words["message_id"] == placeholder["message_id"]
+    assert "reply_markup" not in words
+    await agent.say(MAILBOX, turn, ("delta", {"text": " at it"}))
+    below = await said(world, GROUP, "I look at it")
+    assert below["message_id"] > words["message_id"]
+    await agent.respond(MAILBOX, "Nearly there.")
+    await agent.commit(MAILBOX, turn, "Done")
+    await said(world, GROUP, "Done")
+    texts = [message["text"] for message in await bot_messages(world, GROUP)]
+    assert texts == ["It takes a while.", "Nearly there.", "Done"]
+
+
+async def test_words_in_the_middle_leave_a_private_preview_alive(
+    world: Telegram, bridge: BridgeProcess, agent: Agent, redis_client: Redis
+) -> None:
+    turn = await begin(world, agent, redis_client)
+    await draft_says(world, "Thinking")
+    await agent.respond(str(ADA), "It takes a while.")
+    await said(world, ADA, "It takes a while.")
+    await agent.say(str(ADA), turn, ("delta", {"text": "Half"}))
+    await draft_says(world, "Half")
+    await agent.commit(str(ADA), turn, "Done")
+    await said(world, ADA, "Done")
+    texts = [message["text"] for message in await bot_messages(world, ADA)]
+    assert texts == ["It takes a while.", "Done"]
+
+
 async def test_the_next_answer_does_not_take_the_place_of_the_one_before(
     world: Telegram, bridge: BridgeProcess, agent: Agent
 ) -> None:

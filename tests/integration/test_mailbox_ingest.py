@@ -368,6 +368,7 @@ async def test_everything_is_written_as_the_contract_says(
         await store_either.ingest(BOX, message(f"m{number}", chat=str(number)))
     await turn(store_either)
     await store_either.model_status(BOX, turn="t1", status=500, code="c", detail="d")
+    await store_either.respond(BOX, run=RUN, response="r", text="t")
     await store_either.request_cancel(BOX, by="api")
     await store_either.run_failed(BOX, run="uid-a/0", reason="RunFailed", message="m")
     await store_either.notice(BOX, notice="n", text="t", source=Source.TERMINAL)

@@ -75,9 +75,12 @@ class IncomingEntry(Contract):
 class OutgoingEntry(Contract):
     """What is to be delivered, in this order. Deleted by whoever has delivered it."""
 
-    id: str = Field(description="the turn's or the notice's id: the same one never comes twice")
+    id: str = Field(
+        description="the turn's, the response's or the notice's id: never the same twice"
+    )
     kind: Literal["answer", "respond", "notice", "file"] = Field(
-        description="`answer` ends messages, `notice` is the system's own word"
+        description="`answer` ends messages, `respond` is said in the middle of their turn, `notice` is "
+        "the system's own word"
     )
     reply_to: str = Field(description="JSON list of the ids of the messages that it answers")
     chat: str = Field(description="the messages' `chat`")
@@ -102,7 +105,7 @@ class EventEntry(Contract):
     turn: str = Field(description="the turn; empty for a notice")
     seq: Number = Field(description="the runner's count within the turn; 0 is the gateway's own")
     kind: str = Field(
-        description="`delta`, `tool`, `usage`, `state`; `turn` (begun, ended); `notice`"
+        description="`delta`, `tool`, `usage`, `state`; `turn` (begun, ended); `respond`, `notice`"
     )
     source: str = Field(default="", description="whose messages the turn answers")
     data: str = Field(description="a JSON object")
@@ -170,6 +173,9 @@ class TurnHash(Contract):
     cut_run: str | None = Field(default=None, description="the newest run that ended in its middle")
     deaths: Number | None = Field(default=None, description="runs that did by their own doing")
     evictions: Number | None = Field(default=None, description="runs that were taken away")
+    responses: Number | None = Field(
+        default=None, description="how often its agent said something in its middle"
+    )
     model_status: str | None = Field(default=None, description="how its newest model call failed")
     model_code: str | None = Field(default=None, description="the API's type of error")
     model_detail: str | None = Field(default=None, description="the API's words")

@@ -99,6 +99,11 @@ class MailboxKeys:
         return self._key("notices")
 
     @property
+    def said(self) -> str:
+        """Ids of what an agent said in the middle of a turn, for a day: the same is said once."""
+        return self._key("said")
+
+    @property
     def sent(self) -> str:
         """Which messages of an entry of `outgoing` were sent, while it is being delivered."""
         return self._key("sent")

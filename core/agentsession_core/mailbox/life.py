@@ -83,7 +83,7 @@ class Life(Scripted):
             "end_mailbox",
             [
                 *(k.state, k.incoming, k.outgoing, k.turn, k.run, k.last, k.prompt),
-                *(k.usage, k.events, k.control, k.dead, k.notices, k.ended),
+                *(k.usage, k.events, k.control, k.dead, k.notices, k.ended, k.said),
             ],
             [mailbox, session_uid, text, ENDED_SECONDS],
         )

@@ -18,7 +18,8 @@ Generated from `agentsession_core.mailbox.contract` by `make crds`. Only the scr
 tolerantly: fields may be missing, and a newer release may say more.
 
 Besides these: `user:<id>:run`, `:last`, `:prompt` and `:usage` (hashes between operator and gateway),
-`:notices` (ids of notices that were given), `:sent` (the bridge's: which messages of an entry Telegram
+`:notices` (ids of notices that were given), `:said` (sorted set: ids of what an agent said in the middle of
+a turn, with the time, a day), `:sent` (the bridge's: which messages of an entry Telegram
 has), `:files` (hash: for each file on its way out JSON of `name`, `size` and `held`, complete when equal;
 a day) with its bytes in the lists `:file:<turn>.<number>`, `:seen:<source>:<id>` (48 hours, against a
 message that is sent twice), `:ended` (a day long the uid of the session that ended

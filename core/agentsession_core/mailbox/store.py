@@ -35,6 +35,7 @@ from agentsession_core.mailbox.parse import (
     read_streams,
     read_text,
 )
+from agentsession_core.mailbox.responses import Responses
 from agentsession_core.mailbox.stages import Stage, read_passed
 from agentsession_core.mailbox.streams import newest_id
 
@@ -43,7 +44,7 @@ TURN_MESSAGES: Final = 100
 DAILY_USAGE_SECONDS: Final = 40 * 86_400
 
 
-class MailboxStore(Messages, Letters, Life, Events, Exports, Files):
+class MailboxStore(Messages, Responses, Letters, Life, Events, Exports, Files):
     """Every transition of a mailbox, each one Lua script. Raises redis.RedisError."""
 
     async def ping(self) -> None:

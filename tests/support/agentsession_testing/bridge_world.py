@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from agentsession_core.api import LaunchType, TurnOutcome
 from agentsession_core.mailbox.model import ResultRecord
+from agentsession_core.mailbox.responses import RespondAnswer
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.api_server import ApiServer, running
 from agentsession_testing.bridge_process import NAMESPACE, BridgeProcess
@@ -101,6 +102,12 @@ class Agent:
             self._said += 1
             numbered.append((self._said, kind, data))
         await self._store.publish_events(mailbox, turn, "telegram", numbered)
+
+    async def respond(self, mailbox: str, text: str) -> None:
+        """Say something in the middle of the turn."""
+        self._said += 1
+        said = await self._store.respond(mailbox, run="uid/1", response=f"r{self._said}", text=text)
+        assert said.answer is RespondAnswer.SAID, said
 
     async def answer(self, mailbox: str, text: str | None = None) -> list[str]:
         """Wait for messages, answer them, and return their texts."""

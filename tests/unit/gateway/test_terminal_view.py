@@ -27,6 +27,7 @@ def event(kind: str, source: str, data: dict[str, Any], turn: str = "t1") -> Mai
         ("delta", {"text": "a"}, "delta", "a"),
         ("tool", {"name": "Bash", "summary": "ls"}, "tool", "ls"),
         ("state", {"note": "lost"}, "note", "lost"),
+        ("respond", {"text": "soon"}, "said", "soon"),
         ("turn", BEGUN, "begun", ""),
         ("turn", ENDED, "ended", "ho"),
     ],
@@ -42,7 +43,12 @@ def test_open_sources_are_shown(
 @pytest.mark.parametrize("source", ["telegram", "api", "task", "", "Terminal"])
 @pytest.mark.parametrize(
     ("kind", "data"),
-    [("delta", {"text": "a"}), ("tool", {"name": "Bash"}), ("state", {"note": "lost"})],
+    [
+        ("delta", {"text": "a"}),
+        ("tool", {"name": "Bash"}),
+        ("state", {"note": "lost"}),
+        ("respond", {"text": "soon"}),
+    ],
 )
 def test_of_other_sources_nothing_is_shown(source: str, kind: str, data: dict[str, Any]) -> None:
     assert shown(event(kind, source, data)) is None

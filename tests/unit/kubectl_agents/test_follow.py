@@ -52,6 +52,25 @@ def test_what_was_not_streamed_is_said_at_the_end() -> None:
     assert says[-1] == Say(Tone.ANSWER, "It is empty.")
 
 
+def test_what_is_said_in_the_middle_stands_on_lines_of_its_own() -> None:
+    says, follower = follow(
+        ("begun", event(messages=MINE)),
+        ("said", event(text="I begin.")),
+        ("delta", event(text="Look")),
+        ("said", event(text="Half is done.")),
+        ("ended", event(messages=MINE, outcome="Succeeded", text="Done.")),
+    )
+    assert says == [
+        Say(Tone.ANSWER, "I begin."),
+        Say(Tone.TEXT, "Look"),
+        Say(Tone.BREAK, ""),
+        Say(Tone.ANSWER, "Half is done."),
+        Say(Tone.BREAK, ""),
+        Say(Tone.ANSWER, "Done."),
+    ]
+    assert follower.outcome == Outcome("Succeeded", "Done.")
+
+
 def test_our_turn_is_known_from_its_beginning() -> None:
     _, follower = follow(("begun", event(messages=MINE, turn="t7")))
     assert (follower.turn, follower.outcome) == ("t7", None)

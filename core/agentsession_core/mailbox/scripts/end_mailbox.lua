@@ -1,6 +1,6 @@
 -- The session is gone: whoever waits for an answer is told, and the mailbox goes; its outgoing stays
 -- until it is delivered. Nothing is touched that a newer session has taken.
--- KEYS: mailbox incoming outgoing turn run last prompt usage events control dead notices ended
+-- KEYS: mailbox incoming outgoing turn run last prompt usage events control dead notices ended said
 -- ARGV: mailbox session_uid text remember_seconds
 local state, incoming, outgoing = KEYS[1], KEYS[2], KEYS[3]
 local box = redis.call('HMGET', state, 'session', 'reopened')
@@ -16,7 +16,7 @@ local function hint(kind)
 end
 if box[2] and redis.call('XLEN', incoming) > 0 then
   -- It was closed for its deletion and a message opened it again: that one is for the next session.
-  redis.call('DEL', KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12])
+  redis.call('DEL', KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[14])
   local kept = redis.call('HMGET', state, 'conversation', 'incoming_bytes', 'source', 'chat')
   redis.call('DEL', state)
   redis.call('HSET', state, 'state', 'open', 'conversation', kept[1] or '1', 'incoming_bytes', kept[2] or '0')
@@ -49,7 +49,7 @@ for _, chat in ipairs(chats) do
     'chat', chat, 'turn', '', 'outcome', '', 'text', ARGV[3], 'at', at)
   redis.call('XADD', 'outgoing:ready', '*', 'mailbox', ARGV[1])
 end
-redis.call('DEL', state, incoming, KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12])
+redis.call('DEL', state, incoming, KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[14])
 redis.call('SREM', 'sessions:backlog', ARGV[1])
 redis.call('SREM', 'sessions:mailboxes', ARGV[1])
 redis.call('ZREM', 'sessions:activity', ARGV[1])

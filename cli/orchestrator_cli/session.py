@@ -1,0 +1,77 @@
+"""`orchestrator respond` and `finish`: what an agent says of its own turn and session."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from orchestrator_cli.options import (
+    Settings,
+    dry_run_option,
+    json_option,
+    key_option,
+    with_settings,
+)
+from orchestrator_cli.output import say_fields, say_json
+
+_REACHES = {
+    "chat": "said in the chat",
+    "terminal": "said to whoever follows the session at a terminal",
+    None: "said before",
+}
+
+
+@click.command(epilog="Example: orchestrator respond 'The tests pass; I deploy it now.'")
+@click.argument("text")
+@key_option
+@dry_run_option
+@json_option
+@with_settings
+def respond(settings: Settings, text: str, key: str | None, dry_run: bool) -> None:
+    """Say something to your person at once, before your turn's answer; `-` reads standard input.
+
+    For agents in the middle of a turn: what long work is at, or a question that cannot wait.
+    """
+    body = {"text": _said(text)}
+    made = settings.api.change("POST", "/v1/responses", body, key=key, dry_run=dry_run)
+    if settings.as_json:
+        say_json({**made, "dry_run": True} if dry_run else made)
+    else:
+        click.echo("nothing was said" if dry_run else _REACHES[made["reaches"]])
+
+
+@click.command(epilog="Example: orchestrator finish 'Deployed todo-app 1.4' --project 42")
+@click.argument("summary")
+@click.option("--project", "project_id", type=click.IntRange(1), metavar="PROJECT")
+@key_option
+@dry_run_option
+@json_option
+@with_settings
+def finish(
+    settings: Settings, summary: str, project_id: int | None, key: str | None, dry_run: bool
+) -> None:
+    """Keep a summary of what was done with the session, and with a project; `-` reads standard input."""
+    body = {"text": _said(summary), "project_id": project_id}
+    made = settings.api.change("POST", "/v1/summaries", body, key=key, dry_run=dry_run)
+    if settings.as_json:
+        say_json({**made, "dry_run": True} if dry_run else made)
+        return
+    if dry_run:
+        click.echo("nothing was kept; this would be:", err=True)
+    say_fields(
+        {
+            "summary": "-" if dry_run else made["id"],
+            "session": made["session_uid"],
+            "project": made["project_id"],
+            "text": made["text"],
+        }
+    )
+
+
+def _said(text: str) -> str:
+    """Raises click.UsageError where there is nothing to say."""
+    said = sys.stdin.read() if text == "-" else text
+    if not said.strip():
+        raise click.UsageError("there is no text")
+    return said

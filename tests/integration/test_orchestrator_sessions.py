@@ -1,0 +1,142 @@
+"""What an agent says and writes of its own session: in the middle of a turn, and when it has finished."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from redis.asyncio import Redis
+from sqlalchemy import text
+
+from agentsession_core.mailbox.contract import NewMessage, Source
+from agentsession_core.mailbox.keys import MailboxKeys
+from agentsession_core.mailbox.store import MailboxStore
+from agentsession_testing.mailboxes import OK
+from agentsession_testing.orchestrator import Orchestrator, problem
+from agentsession_testing.valkey import entries
+
+RUN = "uid-of-ada-1/1"
+POD = "ada-1-r1-abcde-uid"
+
+
+@pytest.fixture
+async def stage(orchestrator: Orchestrator, store: MailboxStore) -> Orchestrator:
+    orchestrator.store = store
+    return orchestrator
+
+
+async def begin_turn(store: MailboxStore, turn: str = "t1") -> None:
+    await store.ingest("ada", NewMessage(source=Source.TELEGRAM, id=turn, chat="7", text="?"))
+    await store.begin_turn("ada", run=RUN, pod_uid=POD, turn=turn, timeout_seconds=60)
+
+
+async def test_words_before_the_answer(
+    stage: Orchestrator, store: MailboxStore, redis_client: Redis
+) -> None:
+    async with stage.client(await stage.run("ada")) as agent:
+        body = {"text": " It works. "}
+        assert problem(await agent.post("/v1/responses", json=body)) == (409, "no_turn")
+        await begin_turn(store)
+        tried = await agent.post("/v1/responses?dry_run=true", json=body)
+        assert (tried.status_code, tried.json()["turn"]) == (201, None)
+        said = await agent.post("/v1/responses", json=body, headers={"idempotency-key": "k"})
+        assert said.status_code == 201
+        assert (said.json()["turn"], said.json()["reaches"]) == ("t1", "chat")
+        again = await agent.post("/v1/responses", json=body, headers={"idempotency-key": "k"})
+        assert again.json() == said.json()
+        await store.commit_result("ada", run=RUN, turn="t1", result=OK)
+        found = [entry for _, entry in await entries(redis_client, MailboxKeys("ada").outgoing)]
+    assert [(entry["kind"], entry["text"]) for entry in found] == [
+        ("respond", "It works."),
+        ("answer", OK.text),
+    ]
+
+
+async def test_the_same_request_twice_at_once_is_said_once(
+    stage: Orchestrator, store: MailboxStore, redis_client: Redis
+) -> None:
+    async with stage.client(await stage.run("ada")) as agent:
+        await begin_turn(store)
+        requests = [
+            agent.post("/v1/responses", json={"text": "x"}, headers={"idempotency-key": "k"})
+            for _ in range(5)
+        ]
+        answers = await asyncio.gather(*requests)
+    assert {answer.status_code for answer in answers} == {201}
+    assert await redis_client.xlen(MailboxKeys("ada").outgoing) == 1
+
+
+async def test_a_database_that_forgets_the_key_lets_nothing_be_said_twice(
+    stage: Orchestrator, store: MailboxStore, redis_client: Redis
+) -> None:
+    """As when the process dies between Redis' answer and the commit."""
+    async with stage.client(await stage.run("ada")) as agent:
+        await begin_turn(store)
+        keyed = {"idempotency-key": "k"}
+        await agent.post("/v1/responses", json={"text": "x"}, headers=keyed)
+        async with stage.database.writing() as session:
+            await session.execute(text("DELETE FROM idempotency_keys"))
+        again = await agent.post("/v1/responses", json={"text": "x"}, headers=keyed)
+    assert again.status_code == 201
+    assert await redis_client.xlen(MailboxKeys("ada").outgoing) == 1
+
+
+async def test_nobody_speaks_into_anothers_chat(
+    stage: Orchestrator, store: MailboxStore, redis_client: Redis
+) -> None:
+    await stage.run("ada")
+    await begin_turn(store)
+    async with stage.client(await stage.run("bob")) as bob:
+        refused = await bob.post("/v1/responses", json={"text": "x"})
+        assert problem(refused) == (409, "no_turn")
+        # Nor does a name in the request move it.
+        named = await bob.post("/v1/responses", json={"text": "x", "mailbox": "ada"})
+        assert problem(named) == (422, "invalid")
+    async with stage.client(await stage.token("ada")) as person:
+        assert problem(await person.post("/v1/responses", json={"text": "x"})) == (
+            403,
+            "only_for_runs",
+        )
+    assert await redis_client.xlen(MailboxKeys("ada").outgoing) == 0
+
+
+async def test_after_stop_and_when_redis_has_forgotten(
+    stage: Orchestrator, store: MailboxStore, redis_client: Redis
+) -> None:
+    async with stage.client(await stage.run("ada")) as agent:
+        await begin_turn(store)
+        await store.request_cancel("ada", by="telegram")
+        stopped = await agent.post("/v1/responses", json={"text": "x"})
+        assert problem(stopped) == (409, "turn_stopped")
+        await redis_client.delete("sessions:epoch")
+        lost = await agent.post("/v1/responses", json={"text": "x"})
+        assert problem(lost) == (503, "state_lost")
+
+
+async def test_a_summary_of_session_and_project(stage: Orchestrator) -> None:
+    async with (
+        stage.client(await stage.run("ada")) as agent,
+        stage.client(await stage.token("ada")) as ada,
+    ):
+        project = (await agent.post("/v1/projects", json={"name": "todo-app"})).json()
+        body = {"text": "Deployed 1.4", "project_id": project["id"]}
+        assert (await agent.post("/v1/summaries?dry_run=true", json=body)).status_code == 201
+        kept = (await agent.post("/v1/summaries", json=body)).json()
+        assert (kept["session_uid"], kept["written_by"]) == ("uid-of-ada-1", f"run:{RUN}")
+        shown = await ada.get(f"/v1/projects/{project['id']}")
+        assert shown.json()["summary"] == "Deployed 1.4"
+        assert shown.headers["etag"] == '"2"'
+        own = (await ada.post("/v1/summaries", json={"text": "Looked at it"})).json()
+        assert (own["session_uid"], own["project_id"]) == (None, None)
+        listed = (await ada.get("/v1/summaries")).json()["items"]
+        assert [item["text"] for item in listed] == ["Looked at it", "Deployed 1.4"]
+        of_it = (await ada.get(f"/v1/summaries?project_id={project['id']}")).json()["items"]
+        assert [item["id"] for item in of_it] == [kept["id"]]
+        # The project goes, what was done stays.
+        assert (await ada.delete(f"/v1/projects/{project['id']}")).status_code == 204
+        left = (await ada.get("/v1/summaries")).json()["items"]
+        assert [item["project_id"] for item in left] == [None, None]
+    async with stage.client(await stage.token("bob")) as bob:
+        assert (await bob.get("/v1/summaries")).json()["items"] == []
+        refused = await bob.post("/v1/summaries", json={"text": "x", "project_id": 1})
+        assert problem(refused) == (404, "project_not_found")
