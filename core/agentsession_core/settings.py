@@ -196,6 +196,8 @@ class OrchestratorSettings(SettingsModel):
 
     port: int = Field(default=8080, ge=1, le=65535)
     metrics_port: int = Field(default=9090, ge=1, le=65535)
+    # Where run pods reach it; empty where there is none.
+    url: str = Field(default="", pattern=r"^(https?://[^/]+)?$")
     database: DatabaseSettings = DatabaseSettings()
     # All: an agent's person is also asked about deployments and new values of secrets.
     approvals: str = Field(default="Destructive", pattern="^(Destructive|All)$")

@@ -32,6 +32,7 @@ from agentsession_gateway import access
 from agentsession_gateway.bodies import parse_body
 from agentsession_gateway.deps import Deps
 from agentsession_gateway.exports import ExportDesk
+from agentsession_gateway.instructions import render_instructions
 from agentsession_gateway.limits import BodyBudget, RateLimiter, read_body
 from agentsession_gateway.stream import TurnDesk, stream_response
 
@@ -83,7 +84,12 @@ class RunnerApi:
             model=effective.model,
             args=effective.args,
             process_mode=effective.process_mode,
-            instructions=effective.instructions,
+            instructions=render_instructions(
+                display_name=recognised.session.spec.user.display_name,
+                network=effective.network,
+                has_platform=bool(deps.settings.orchestrator.url),
+                addition=effective.instructions,
+            ),
             skills=skills,
             drained=answer.drained,
         )

@@ -12,12 +12,13 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from agentsession_core.api import LaunchType
+from agentsession_core.api import LaunchType, Network
 from agentsession_core.cluster import Resource
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import Settings
 from agentsession_core.wire import Welcome
+from agentsession_gateway.instructions import render_instructions
 from agentsession_testing.gateway import (
     HELLO,
     NO_NETWORK,
@@ -85,7 +86,12 @@ class TestHello:
             "model": "m",
             "args": ["--x"],
             "processMode": "PerTurn",
-            "instructions": "Be kind.",
+            "instructions": render_instructions(
+                display_name=None,
+                network=Network.NONE,
+                has_platform=False,
+                addition="Be kind.",
+            ),
             "skills": [{"name": "deploy", "files": [{"path": "SKILL.md", "content": "How to."}]}],
             "drained": False,
         }

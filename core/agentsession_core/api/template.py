@@ -143,7 +143,10 @@ class AgentSessionTemplateSpec(ApiModel):
         description="None: the gateway and the cluster's DNS only. Internet: the world besides.",
     )
     instructions: str | None = Field(
-        default=None, max_length=65_536, description="Standing instructions to the agent, Markdown."
+        default=None,
+        max_length=65_536,
+        description="Standing instructions to the agent, Markdown; they "
+        "follow those of the release (docs/instructions.md).",
     )
     skills: list[LocalObjectReference] | None = Field(
         default=None,

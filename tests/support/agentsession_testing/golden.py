@@ -29,3 +29,13 @@ def assert_golden(request: pytest.FixtureRequest, name: str, actual: dict[str, A
         )
     assert path.exists(), f"{path} is missing; `make golden` writes it"
     assert yaml.safe_load(path.read_text(encoding="utf-8")) == actual
+
+
+def assert_golden_text(request: pytest.FixtureRequest, name: str, actual: str) -> None:
+    """The same for a text."""
+    path = DIRECTORY / name
+    if request.config.getoption("--update-golden"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(actual, encoding="utf-8")
+    assert path.exists(), f"{path} is missing; `make golden` writes it"
+    assert path.read_text(encoding="utf-8") == actual

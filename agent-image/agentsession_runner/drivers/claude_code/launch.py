@@ -46,14 +46,6 @@ FIXED: Final[Mapping[str, str]] = {
     "DISABLE_TELEMETRY": "1",
 }
 
-APPEND_PROMPT: Final = "--append-system-prompt"
-FILES_PROMPT: Final = (
-    "Files that the person sends you lie below inbox/ in your workspace; the message names them. "
-    "To send the person files, put them into the folder outbox/ in your workspace (make it if it is "
-    "missing) before you end your answer: up to 10 files, each at most 50 MB, no folders, no links. "
-    "They are sent behind your answer and lie in outbox/sent/ afterwards."
-)
-
 
 def command_line(
     program: str,
@@ -79,8 +71,6 @@ def command_line(
         "--settings",
         settings_file,
     ]
-    if APPEND_PROMPT not in extra:
-        command += [APPEND_PROMPT, FILES_PROMPT]
     if model:
         command += ["--model", model]
     return [*command, *extra, "--resume" if resume else "--session-id", session_id]

@@ -1,0 +1,52 @@
+"""`orchestrator` commands in texts for agents, read as the command itself would read them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+
+import click
+
+from orchestrator_cli.app import cli
+
+CONTROL = frozenset({"|", "||", "&&", ";", "<", ">", ">>"})
+
+
+def shell_lines(text: str) -> Iterator[str]:
+    for block in re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        yield from (line for line in block.splitlines() if line.strip())
+
+
+def spans(text: str) -> Iterator[str]:
+    yield from re.findall(
+        r"`(orchestrator [^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    )
+
+
+def words_of(line: str) -> list[str]:
+    words = shlex.split(line)
+    end = next((at for at, word in enumerate(words) if word in CONTROL), len(words))
+    assert words[0] == "orchestrator", line
+    return words[1:end]
+
+
+def parse(words: list[str], *, name_is_enough: bool) -> None:
+    """Reads the command line as the command itself would, without carrying it out.
+
+    Raises click.UsageError.
+    """
+    command: click.Command = cli
+    context = cli.make_context("orchestrator", list(words))
+    while isinstance(command, click.Group):
+        rest = [*context._protected_args, *context.args]
+        if not rest:
+            if name_is_enough or command.invoke_without_command:
+                return
+            raise click.UsageError(f"{context.command_path} needs a command")
+        name, found, left = command.resolve_command(context, rest)
+        assert found is not None
+        command = found
+        if name_is_enough and not left:
+            return
+        context = command.make_context(name, list(left), parent=context)
