@@ -25,6 +25,8 @@ COMMANDS = {
     "finish": ("session:finish", "Keep a summary of what was done."),
     "search": ("diagnose:search", "Search articles for all the words."),
     "escalate": ("diagnose:escalate", "Open an incident, for a person to look at."),
+    "admin": ("graphs:admin", "The workers' graphs. For administrators."),
+    "graph": ("graphs:graph", "The same as admin."),
     "approvals": ("approvals:approvals", "What agents ask you."),
     "token": ("tokens:token", "API tokens, for people and automation."),
     "config": ("configuring:config", "Where the API is and who calls."),

@@ -20,6 +20,7 @@ from orchestrator_api.routes import (
     approvals,
     audit,
     deployments,
+    graphs,
     incidents,
     knowledge,
     projects,
@@ -48,6 +49,7 @@ ROUTERS: Final = tuple(
         approvals,
         tokens,
         audit,
+        graphs,
         work,
     )
 )

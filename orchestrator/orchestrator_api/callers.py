@@ -14,7 +14,7 @@ class Scope(StrEnum):
     # Decide on what an agent asks for, and make and revoke tokens: never in the hands of a run.
     APPROVE = "approve"
     TOKENS = "tokens"
-    # What belongs to everybody: servers, nodes, other people's tokens.
+    # What belongs to everybody: servers, the workers' graphs, other people's tokens.
     ADMIN = "admin"
     # Take anybody's tasks and say what comes of them.
     WORKER = "worker"

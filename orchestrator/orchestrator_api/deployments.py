@@ -59,6 +59,18 @@ async def unfinished(session: AsyncSession, project_id: int) -> str | None:
     return found
 
 
+async def require_none_running(session: AsyncSession, project_id: int) -> None:
+    """Raises ProblemError 409 while a deployment of the project is going on."""
+    running = await unfinished(session, project_id)
+    if running is not None:
+        raise ProblemError(
+            409,
+            "deployment_running",
+            f"{running} has not ended; wait for it or cancel it",
+            members={"task_id": running},
+        )
+
+
 async def listed(
     session: AsyncSession, project_id: int, limit: int, below: int | None = None
 ) -> Sequence[tuple[Deployment, Task]]:
@@ -87,14 +99,7 @@ async def trigger(
     request_id: str,
 ) -> tuple[Deployment, Task]:
     """Queues a deployment. The project must be locked. Raises ProblemError 409 while one is going on."""
-    running = await unfinished(session, project.id)
-    if running is not None:
-        raise ProblemError(
-            409,
-            "deployment_running",
-            f"{running} has not ended; wait for it or cancel it",
-            members={"task_id": running},
-        )
+    await require_none_running(session, project.id)
     what = image or project.repository_url
     task = await tasks.create(
         session,

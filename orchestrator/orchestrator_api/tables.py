@@ -272,6 +272,40 @@ class Deployment(Table):
     created_at: Mapped[datetime]
 
 
+class GraphNode(Table):
+    """A node of a graph that a worker has said it has."""
+
+    __tablename__ = "graph_nodes"
+
+    worker: Mapped[str] = mapped_column(String(NAME_LENGTH), primary_key=True)
+    graph: Mapped[str] = mapped_column(String(16), primary_key=True)
+    name: Mapped[str] = mapped_column(String(NAME_LENGTH), primary_key=True)
+    seen_at: Mapped[datetime]
+
+
+class GraphCommand(Table):
+    """What an administrator asks of the graph of a task. `state`: queued, done or failed."""
+
+    __tablename__ = "graph_commands"
+    __table_args__ = (
+        Index("ix_graph_commands_task_number", "task_number"),
+        {"sqlite_autoincrement": True},
+    )
+
+    number: Mapped[int] = mapped_column(Number, primary_key=True)
+    id: Mapped[str] = mapped_column(String(16), unique=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    graph: Mapped[str] = mapped_column(String(16))
+    node: Mapped[str] = mapped_column(String(NAME_LENGTH))
+    task_number: Mapped[int] = mapped_column(Number, ForeignKey("tasks.number", ondelete="CASCADE"))
+    state: Mapped[str] = mapped_column(String(16))
+    worker: Mapped[str] = mapped_column(String(NAME_LENGTH), default="")
+    message: Mapped[str] = mapped_column(Text, default="")
+    asked_by: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
 class Incident(Table):
     """Something that a person has to look at."""
 

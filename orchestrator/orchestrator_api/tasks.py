@@ -6,6 +6,7 @@ States: queued → running → succeeded, failed or cancelled; running ⇄ waiti
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -81,20 +82,39 @@ async def create(
     )
     session.add(row)
     await session.flush()
+    enqueue(session, row, now, request_id=request_id)
+    note(session, row, now, QUEUED, "queued")
+    return row
+
+
+def enqueue(
+    session: AsyncSession,
+    row: Task,
+    now: datetime,
+    *,
+    request_id: str,
+    command: Mapping[str, str] | None = None,
+) -> None:
+    """An entry for the task's queue; with `command` it is an administrator's, about the task."""
     outbox.put(
         session,
         now,
-        QUEUES[kind],
+        QUEUES[row.kind],
         {
             "task_id": row.id,
-            "project_id": "" if project_id is None else str(project_id),
+            "project_id": "" if row.project_id is None else str(row.project_id),
             "user_id": row.user_id,
             "request_id": request_id,
             "callback_stream": row.callback_stream,
+            **(command or {}),
         },
     )
-    note(session, row, now, QUEUED, "queued")
-    return row
+
+
+def reopen(row: Task) -> None:
+    """A task that has ended waits for a worker again."""
+    row.state, row.worker, row.cancel_requested = QUEUED, "", False
+    row.started_at = row.finished_at = None
 
 
 def note(session: AsyncSession, row: Task, now: datetime, kind: str, message: str) -> TaskEvent:

@@ -90,6 +90,9 @@ async def things(stage: Orchestrator) -> dict[str, Any]:
         article = await made("/v1/articles", {"title": MARK, "body": MARK})
         token = await made("/v1/tokens", {"name": MARK, "scopes": ["write"]})
         wish = await agent.delete(f"/v1/allocations/{allocation['id']}")
+    async with stage.client(admin) as root:
+        asked = {"kind": "clear-state", "task_id": deployment["task_id"]}
+        command = (await root.post("/v1/graphs/commands", json=asked)).json()
     return {
         "project_id": project["id"],
         "name": NAME,
@@ -99,6 +102,7 @@ async def things(stage: Orchestrator) -> dict[str, Any]:
         "incident_id": incident["id"],
         "article_id": article["id"],
         "token_id": token["id"],
+        "command_id": command["id"],
         "approval_id": wish.json()["approval"]["id"],
     }
 
@@ -145,7 +149,11 @@ async def test_nothing_of_adas_was_changed_by_it(
     stage: Orchestrator, things: dict[str, Any], bob: httpx.AsyncClient
 ) -> None:
     async with stage.client(await stage.token("ada")) as ada:
-        paths = [path_of(route, things) for route in ROUTES if method_of(route) == "GET"]
+        paths = [
+            path_of(route, things)
+            for route in ROUTES
+            if method_of(route) == "GET" and operation_of(route).scope is Scope.READ
+        ]
         before = {path: (await ada.get(path)).text for path in paths}
         for route in ROUTES:
             await call(bob, route, stage, things)
@@ -208,5 +216,5 @@ def test_every_body_has_an_example(orchestrator_on_sqlite: Orchestrator) -> None
 
 def test_changes_can_be_tried_without_changing() -> None:
     for route in ROUTES:
-        if method_of(route) != "GET" and operation_of(route).name != "work.report":
+        if method_of(route) != "GET" and operation_of(route).scope is not Scope.WORKER:
             assert "dry_run" in [field.name for field in route.dependant.query_params], route.path

@@ -28,10 +28,8 @@ GET: Final = gate(Operation("task.get", Scope.READ))
 EVENTS: Final = gate(Operation("task.events", Scope.READ))
 CREATE: Final = gate(Operation("task.create", Scope.WRITE))
 CANCEL: Final = gate(Operation("task.cancel", Scope.WRITE))
-TaskId = Annotated[
-    str,
-    Path(pattern="^(engineering|analysis|deploy)-[0-9a-f]{12}$", examples=["deploy-0123456789ab"]),
-]
+TASK_ID: Final = "^(engineering|analysis|deploy)-[0-9a-f]{12}$"
+TaskId = Annotated[str, Path(pattern=TASK_ID, examples=["deploy-0123456789ab"])]
 LONGEST_WAIT_SECONDS: Final = 25
 EVENTS_AT_ONCE: Final = 500
 
