@@ -28,6 +28,8 @@ from chaos.ledger import Ledger
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SECONDS = 90.0
+# What is deleted leaves its volume.
+RETAIN = {"retentionPolicy": {"whenDeleted": "Retain"}}
 Body = dict[str, Any]
 
 
@@ -58,6 +60,23 @@ class Person:
             "spec": {"user": {"id": self.name}, **spec},
         }
         await self.ground.kube.call("POST", self.path.rpartition("/")[0], body)
+
+    async def create_again(self) -> None:
+        """What was deleted, from its last state: a new object with a new uid and no status."""
+        old = self.seen
+        made = await self.ground.kube.call(
+            "POST",
+            self.path.rpartition("/")[0],
+            {
+                **{name: old[name] for name in ("apiVersion", "kind", "spec")},
+                "metadata": {"name": self.name, "namespace": NAMESPACE},
+            },
+        )
+        assert made["metadata"]["uid"] != old["metadata"]["uid"]
+
+    async def delete(self) -> None:
+        await self.status()
+        await self.ground.kube.call("DELETE", self.path)
 
     async def change(self, **spec: Any) -> None:
         await self.ground.kube.merge(self.path, {"spec": spec})
@@ -198,6 +217,28 @@ async def test_emptied_under_live_runs_and_while_nobody_ran(ground: Ground) -> N
         assert "deletionTimestamp" not in person.seen["metadata"]
 
 
+async def copy_redis(ground: Ground, copy: Path) -> None:
+    """Redis' file, copied while nothing writes to it."""
+    ground.redis_server.kill()
+    shutil.copytree(redis_folder(ground), copy)
+    await ground.redis_server.start()
+
+
+async def put_back(ground: Ground, copy: Path) -> None:
+    """As docs/backup.md has it: nobody decides until the file is there and its mark is gone."""
+    ground.redis_server.kill()
+    shutil.rmtree(redis_folder(ground))
+    shutil.copytree(copy, redis_folder(ground))
+    for worker in ground.workers:
+        worker.kill()
+    await ground.redis_server.start()
+    await ground.redis.delete(keys.SESSIONS_EPOCH)
+
+
+def redis_folder(ground: Ground) -> Path:
+    return Path(ground.folder) / "redis" / "appendonlydir"
+
+
 async def test_restored_from_an_older_file_answers_nothing_twice(
     ground: Ground, tmp_path: Path
 ) -> None:
@@ -209,10 +250,7 @@ async def test_restored_from_an_older_file_answers_nothing_twice(
     held = ("notice", list[str]())
     await dora.hears(held)
     await emma.has("is asleep after its answer", phase="Suspended", runs=1)
-    folder = Path(ground.folder) / "redis" / "appendonlydir"
-    ground.redis_server.kill()
-    shutil.copytree(folder, tmp_path / "backup")
-    await ground.redis_server.start()
+    await copy_redis(ground, tmp_path / "backup")
 
     await dora.change(operatingMode="Running")
     await emma.change(prompt="second")
@@ -220,14 +258,7 @@ async def test_restored_from_an_older_file_answers_nothing_twice(
     await dora.hears(held, ("answer", ["d1"]))
     later = await emma.has("the second prompt is answered", phase="Suspended", runs=2)
 
-    # As docs/backup.md has it: nobody decides until the file is there and its mark is gone.
-    ground.redis_server.kill()
-    shutil.rmtree(folder)
-    shutil.copytree(tmp_path / "backup", folder)
-    for worker in ground.workers:
-        worker.kill()
-    await ground.redis_server.start()
-    await ground.redis.delete(keys.SESSIONS_EPOCH)
+    await put_back(ground, tmp_path / "backup")
     assert (await ground.store.state("dora")).waiting == 1
     assert await dora.said() == [held]
     await known_again(ground)
@@ -241,3 +272,40 @@ async def test_restored_from_an_older_file_answers_nothing_twice(
     again = await emma.has("sleeps", phase="Suspended")
     assert (again["runs"], again["lastHandledMessageID"]) == (2, later["lastHandledMessageID"])
     assert (await ground.store.state("emma")).waiting == 0
+
+
+async def test_sessions_made_anew_go_on_where_the_old_ones_were(
+    ground: Ground, tmp_path: Path
+) -> None:
+    """Deleted by mistake, mailboxes and all; their volumes and a copy of Redis stayed."""
+    asked, waiting = Person(ground, "fay"), Person(ground, "gus")
+    await asked.create(idlePolicy={"suspendAfterSeconds": 0}, prompt="first", workspace=RETAIN)
+    await waiting.create(idlePolicy={"suspendAfterSeconds": 0}, operatingMode="Suspended")
+    await waiting.write("g1")
+    held = ("notice", list[str]())
+    await waiting.hears(held)
+    before = await asked.has("is asleep after its answer", phase="Suspended", runs=1)
+    await copy_redis(ground, tmp_path / "backup")
+    for person in (asked, waiting):
+        await person.delete()
+
+    async def ended() -> bool:
+        return (await ground.store.state(asked.name)).session_uid is None
+
+    await until(ended, "its mailbox went with the session", SECONDS)
+    await put_back(ground, tmp_path / "backup")
+    await known_again(ground)
+    for person in (asked, waiting):
+        await person.create_again()
+
+    await asked.has("sleeps", phase="Suspended")
+    await asked.change(prompt="second")
+    # Without its status a session counts its runs anew.
+    after = await asked.has("the second prompt is answered", phase="Suspended", runs=1)
+    assert after["usage"]["turns"] == 2, "the first prompt did not run again"
+    assert after["launchType"] == "resume"
+    for name in ("agentSessionID", "volumeClaimName"):
+        assert after[name] == before[name], name
+    await waiting.change(operatingMode="Running")
+    await waiting.has("g1 is answered", lastHandledMessageID="g1", phase="Suspended")
+    assert await waiting.said() == [held, ("answer", ["g1"])]
