@@ -19,6 +19,7 @@ from agentsession_bridge.outbox import Entry, Outbox
 from agentsession_bridge.pace import Lanes, is_answer
 from agentsession_bridge.places import Place, message_number, read_place
 from agentsession_bridge.presence import Presence
+from agentsession_bridge.refusals import refused
 from agentsession_bridge.telegram_client import ChatGoneError, ChatMovedError, Chats
 from agentsession_bridge.wording import Saying, say
 from agentsession_core.mailbox.connect import BLOCK_SECONDS
@@ -108,11 +109,11 @@ class Delivery:
         try:
             await self._send_all(mailbox, place, entry, saying)
         except ChatGoneError as error:
-            log.warning("nobody to deliver to", mailbox=mailbox, reason=str(error))
+            log.warning("nobody to deliver to", mailbox=mailbox, reason=str(error), code=error.code)
             arrived = False
         except BadRequest as error:
             # Said again it would be refused again, and hold up everything behind it.
-            log.error("telegram refuses an answer", mailbox=mailbox, reason=error.message)
+            log.error("telegram refuses an answer", mailbox=mailbox, **refused(error))
             arrived = await self._as_document(mailbox, place, entry, len(saying.messages))
         finally:
             self._live.go_on(mailbox)
@@ -149,8 +150,11 @@ class Delivery:
         send = partial(self._chats.send_document, name="answer.md", content=entry.text.encode())
         try:
             await self._once(mailbox, entry, number, place, send)
-        except (BadRequest, ChatGoneError) as error:
-            log.error("given up", mailbox=mailbox, error=type(error).__name__)
+        except ChatGoneError as error:
+            log.error("given up", mailbox=mailbox, reason=str(error), code=error.code)
+            return False
+        except BadRequest as error:
+            log.error("given up", mailbox=mailbox, **refused(error))
             return False
         return True
 

@@ -15,6 +15,7 @@ from telegram.error import BadRequest
 from agentsession_bridge import texts
 from agentsession_bridge.outbox import Entry
 from agentsession_bridge.places import Place
+from agentsession_bridge.refusals import refused
 from agentsession_bridge.telegram_client import Chats, meaning
 from agentsession_core.mailbox.files import HeldFile
 from agentsession_core.mailbox.store import MailboxStore
@@ -72,10 +73,10 @@ class FilesOut:
                     return await self._as(self._bot.send_photo, place, held, spool)
                 except BadRequest as error:
                     # Too large in pixels, or no picture at all.
-                    log.info("no photo", reason=error.message)
+                    log.info("no photo", **refused(error))
             return await self._as(self._bot.send_document, place, held, spool)
         except BadRequest as error:
-            log.warning("telegram refused a file", reason=error.message)
+            log.warning("telegram refused a file", **refused(error))
             return await self._say(place, texts.file_refused(held.name))
 
     async def _as(

@@ -20,19 +20,12 @@ from telegram.constants import ParseMode
 from telegram.error import BadRequest, ChatMigrated, Forbidden, TelegramError
 
 from agentsession_bridge.places import Place
+from agentsession_bridge.refusals import GONE, Refusal, code_of, refusal_of
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
-_NO_MESSAGE = ("message to edit not found", "message can't be edited", "message_id_invalid")
-_GONE = (
-    "chat not found",
-    "user is deactivated",
-    "not enough rights",
-    "have no rights",
-    "thread not found",
-)
 
 
 @dataclass(frozen=True)
@@ -44,7 +37,11 @@ class Button:
 
 
 class ChatGoneError(Exception):
-    """Nobody can be reached in the chat any more; the message says why."""
+    """Nobody can be reached in the chat any more; the message says why, `code` is Telegram's."""
+
+    def __init__(self, error: TelegramError) -> None:
+        super().__init__(refusal_of(error).value)
+        self.code = code_of(error)
 
 
 class ChatMovedError(Exception):
@@ -110,10 +107,10 @@ class Chats:
         try:
             await _as_html_or_text(call, html, text)
         except BadRequest as error:
-            reason = error.message.lower()
-            if any(word in reason for word in _NO_MESSAGE):
+            refusal = refusal_of(error)
+            if refusal is Refusal.NO_MESSAGE:
                 return False
-            if "not modified" not in reason:
+            if refusal is not Refusal.NOT_MODIFIED:
                 raise
         return True
 
@@ -179,9 +176,9 @@ async def _as_html_or_text(
         with meaning():
             return await call(html, ParseMode.HTML)
     except BadRequest as error:
-        if "parse entities" not in error.message.lower():
+        if refusal_of(error) is not Refusal.MARKUP:
             raise
-        log.warning("telegram refused the markup", reason=error.message)
+        log.warning("telegram refused the markup", code=code_of(error))
     with meaning():
         return await call(text, None)
 
@@ -207,8 +204,8 @@ def meaning() -> Iterator[None]:
     except ChatMigrated as error:
         raise ChatMovedError(error.new_chat_id) from None
     except Forbidden as error:
-        raise ChatGoneError(error.message) from None
+        raise ChatGoneError(error) from None
     except BadRequest as error:
-        if any(word in error.message.lower() for word in _GONE):
-            raise ChatGoneError(error.message) from None
+        if refusal_of(error) in GONE:
+            raise ChatGoneError(error) from None
         raise

@@ -10,6 +10,8 @@ import structlog
 
 # These write request URLs or whole response bodies, Secrets among them, at their lower levels.
 _QUIET: Final = ("httpx", "httpcore", "kubernetes_asyncio", "urllib3", "asyncio", "redis")
+# The bot's token and what people say, at every level: what went wrong is ours to tell.
+_SILENT: Final = ("telegram",)
 
 
 def configure(level: str, service: str) -> None:
@@ -47,6 +49,8 @@ def configure(level: str, service: str) -> None:
     root.setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    for name in _SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def _without_colour(

@@ -36,6 +36,7 @@ class BridgeProcess:
     port: int = field(default_factory=free_port)
     metrics_port: int = field(default_factory=free_port)
     holder: str = "bridge-1"
+    log_level: str = "INFO"
     environment: dict[str, str] = field(default_factory=dict)
     process: asyncio.subprocess.Process | None = None
     settings: dict[str, Any] = field(default_factory=dict)
@@ -56,6 +57,7 @@ class BridgeProcess:
         config = self.folder / "config.yaml"
         settings = {
             "sessionNamespaces": [NAMESPACE],
+            "logLevel": self.log_level,
             "redis": {"url": self.redis_url},
             "bridge": {
                 "port": self.port,

@@ -45,16 +45,24 @@ async def world() -> AsyncIterator[Telegram]:
 
 
 @pytest.fixture
+def bridge_log_level() -> str:
+    """A module that wants more said has a fixture of this name."""
+    return "INFO"
+
+
+@pytest.fixture
 async def bridge(
     world: Telegram,
     bridge_api_server: ApiServer,
     valkey: Valkey,
     redis_client: Redis,
     tmp_path: Path,
+    bridge_log_level: str,
 ) -> AsyncIterator[BridgeProcess]:
     with bridge_api_server.client() as client:
         client.delete(SESSIONS)
     process = BridgeProcess(tmp_path, world.url, valkey.url, bridge_api_server.kubeconfig)
+    process.log_level = bridge_log_level
     process.allow(ADA, BOB, groups=(GROUP,))
     await process.start()
     yield process

@@ -175,6 +175,8 @@ async def file_chain(
     bridge_folder = folder / "bridge"
     bridge_folder.mkdir()
     bridge = BridgeProcess(bridge_folder, telegram.url, valkey.url, server.kubeconfig)
+    # Its log is searched for what must not be there.
+    bridge.log_level = "DEBUG"
     bridge.allow(PERSON)
     await telegram.join(PERSON, "Ada")
     async with AsyncExitStack() as stack:
