@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from urllib.parse import quote
 
@@ -14,11 +13,12 @@ from starlette.responses import Response
 from telegram import Bot
 from telegram.error import BadRequest, InvalidToken, RetryAfter, TelegramError
 
+from agentsession_bridge.refusals import Refusal, refusal_of
 from agentsession_core.caller import bearer_token
 from agentsession_core.cluster import ClusterUnavailableError
 from agentsession_core.problems import ProblemError, problem_response, service_unavailable
 from agentsession_core.reviewer import TokenReviewer
-from agentsession_core.streaming import OwnedStreamingResponse
+from agentsession_core.streaming import OwnedStreamingResponse, file_pieces
 from agentsession_core.wire import FILE_IN_LIMIT_BYTES
 
 log = structlog.get_logger(__name__)
@@ -29,7 +29,6 @@ SILENCE_SECONDS = 30.0
 AT_ONCE = 8
 # Behind those that are served others wait: rather soon than never, or their runs give up.
 QUEUE_SECONDS = 30.0
-PIECE_BYTES = 64 * 1024
 
 
 def files_client() -> httpx.AsyncClient:
@@ -78,14 +77,16 @@ class FilesIn:
                 raise service_unavailable("busy", "too many files are on their way") from None
             response = await self._open(await self._address(ref), stack)
             return OwnedStreamingResponse(
-                _pieces(response), stack.pop_all(), media_type="application/octet-stream"
+                file_pieces(response, FILE_IN_LIMIT_BYTES),
+                stack.pop_all(),
+                media_type="application/octet-stream",
             )
 
     async def _address(self, ref: str) -> str:
         try:
             file = await self._bot.get_file(ref)
         except BadRequest as error:
-            if "too big" in error.message.lower():
+            if refusal_of(error) is Refusal.TOO_LARGE:
                 raise _too_large() from None
             raise _gone() from None
         except RetryAfter:
@@ -108,22 +109,6 @@ class FilesIn:
         if int(response.headers.get("content-length", "0")) > FILE_IN_LIMIT_BYTES:
             raise _too_large()
         return response
-
-
-async def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
-    """The bytes as they come; an end that is none cuts the connection, so that nobody takes it for one."""
-    size = 0
-    try:
-        async for piece in response.aiter_bytes(PIECE_BYTES):
-            size += len(piece)
-            if size > FILE_IN_LIMIT_BYTES:
-                raise ConnectionAbortedError("a file is longer than Telegram says that it may be")
-            yield piece
-    except httpx.HTTPError as error:
-        log.warning("a file was cut off", error=type(error).__name__)
-        raise ConnectionAbortedError(
-            "Telegram's connection ended in the middle of a file"
-        ) from None
 
 
 def _too_large() -> ProblemError:

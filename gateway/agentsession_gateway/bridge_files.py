@@ -12,18 +12,14 @@ import httpx
 import structlog
 
 from agentsession_core.problems import ProblemError, service_unavailable
+from agentsession_core.streaming import file_pieces
 from agentsession_core.wire import FILE_IN_LIMIT_BYTES
 
 CONNECT_SECONDS: Final = 5.0
 # The bridge itself waits up to 30 s for a place and as long for Telegram's next byte.
 SILENCE_SECONDS: Final = 70.0
 CONNECTIONS: Final = 100
-PIECE_BYTES: Final = 64 * 1024
 _log = structlog.get_logger(__name__)
-
-
-class FileCutError(Exception):
-    """A file did not come to its end: the answer must not look whole."""
 
 
 def bridge_client() -> httpx.AsyncClient:
@@ -72,21 +68,9 @@ class BridgeFiles:
         try:
             if response.status_code != 200:
                 raise await _problem(response)
-            yield _pieces(response)
+            yield file_pieces(response, FILE_IN_LIMIT_BYTES)
         finally:
             await response.aclose()
-
-
-async def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
-    size = 0
-    try:
-        async for piece in response.aiter_bytes(PIECE_BYTES):
-            size += len(piece)
-            if size > FILE_IN_LIMIT_BYTES:
-                raise FileCutError(f"longer than {FILE_IN_LIMIT_BYTES} bytes")
-            yield piece
-    except httpx.HTTPError as error:
-        raise FileCutError(type(error).__name__) from None
 
 
 async def _problem(response: httpx.Response) -> ProblemError:

@@ -16,8 +16,8 @@ from agentsession_core.mailbox.contract import FileReference, NewMessage, Source
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import Settings
+from agentsession_core.streaming import FileCutError
 from agentsession_core.wire import FILE_IN_LIMIT_BYTES
-from agentsession_gateway.bridge_files import FileCutError
 from agentsession_testing.gateway import NO_NETWORK, POD_UID, RUN, USER, Harness, client_of
 from agentsession_testing.valkey import entries
 
