@@ -55,6 +55,8 @@ def gauge(name: str, low: int, high: int, labels: str = "") -> Case:
 CALLS = "agentsession_gateway_model_calls_total"
 TURNS = "agentsession_turns_total"
 STAGE = "agentsession_message_stage_seconds"
+TELEGRAM = "agentsession_bridge_telegram_calls_total"
+STANDBY = (("works", f"1x{MINUTES}"), ("stands-by", f"0x{MINUTES}"))
 CASES: dict[str, Case] = {
     "AgentSessionOperatorDown": Case(
         {}, {f"agentsession_operator_places{{{HERE}}}": f"100x{MINUTES}"}, ""
@@ -73,6 +75,7 @@ CASES: dict[str, Case] = {
     "AgentSessionDeadlinesLate": Case(
         *buckets("agentsession_operator_deadline_lateness_seconds", "5.0", "")
     ),
+    "AgentSessionClocksDiffer": gauge("agentsession_operator_redis_clock_ahead_seconds", 1, -40),
     "AgentSessionWatchesRestart": Case(
         {f'agentsession_operator_watch_restarts_total{{{HERE},resource="pods"}}': OFTEN},
         {f'agentsession_operator_watch_restarts_total{{{HERE},resource="pods"}}': NONE},
@@ -123,6 +126,39 @@ CASES: dict[str, Case] = {
     ),
     "AgentSessionMessagesLost": counter("agentsession_lost_messages_total", fires=RARE),
     "AgentSessionDeliveryFails": counter("agentsession_bridge_delivery_retries_total", quiet=RARE),
+    # Who never had a bridge misses none.
+    "AgentSessionBridgeDown": Case(
+        {f"agentsession_bridge_leader{{{HERE}}}": f"1x60 0x{MINUTES - 61}"},
+        {f'agentsession_bridge_leader{{{HERE},pod="{pod}"}}': values for pod, values in STANDBY},
+    ),
+    "AgentSessionPollConflict": counter(
+        "agentsession_bridge_poll_conflicts_total", fires=f"0+1x{MINUTES}", quiet=RARE
+    ),
+    "AgentSessionPollsFail": Case(
+        {
+            f"agentsession_bridge_poll_failures_total{{{HERE}}}": f"0+0.5x{MINUTES}",
+            f"agentsession_bridge_poll_stalls_total{{{HERE}}}": f"0+0.5x{MINUTES}",
+        },
+        {
+            f"agentsession_bridge_poll_failures_total{{{HERE}}}": RARE,
+            f"agentsession_bridge_poll_stalls_total{{{HERE}}}": RARE,
+        },
+    ),
+    "AgentSessionIntakeSlow": Case(*buckets("agentsession_bridge_intake_seconds", "1.0", "")),
+    "AgentSessionDeliverySlow": Case(*buckets("agentsession_bridge_delivery_seconds", "15.0", "")),
+    "AgentSessionTelegramRefuses": Case(
+        {
+            f'{TELEGRAM}{{{HERE},method="sendMessage",outcome="ok"}}': OFTEN,
+            f'{TELEGRAM}{{{HERE},method="sendMessage",outcome="flood"}}': OFTEN,
+        },
+        {
+            f'{TELEGRAM}{{{HERE},method="sendMessage",outcome="ok"}}': RARE,
+            # A preview that is refused is dropped, and a few are no rate.
+            f'{TELEGRAM}{{{HERE},method="sendMessageDraft",outcome="flood"}}': OFTEN,
+            f'{TELEGRAM}{{{HERE},method="sendMessage",outcome="refused"}}': RARE,
+        },
+        f'{HERE},outcome="flood"',
+    ),
     "AgentSessionLimitsHit": Case(
         {
             f'agentsession_gateway_refusals_total{{{HERE},status="429",code="too_many_calls"}}': (
