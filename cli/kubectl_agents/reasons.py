@@ -46,6 +46,7 @@ ADVICE: Final[dict[str, str]] = {
     "ResourcesTooLarge": "Ask for less in spec.pod.resources, or raise the template's maxResources.",
     "AgentTypePinned": "Nothing, if the old agent is fine; else make a new session.",
     "AgentTypeUnavailable": "Set an image in the template or in the chart's values.",
+    "SkillsUnfit": "Mend the ConfigMaps that it names; the next run reads them anew.",
     "ModelNotAllowed": "Choose a model from the template's list.",
     "BackingOff": "It tries again by itself.",
     "MailboxTaken": "Delete the session that has the mailbox, or give this one another.",

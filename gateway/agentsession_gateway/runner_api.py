@@ -67,13 +67,14 @@ class RunnerApi:
             hello = parse_body(Hello, await read_body(request, HELLO_BODY_BYTES, held))
         effective = await deps.sessions.effective(recognised.session, fresh=True)
         _check_hello(hello, effective.agent_type)
-        skills = await deps.sessions.skills(caller.namespace, effective.skills)
+        given = await deps.sessions.skills(caller.namespace, effective.skills)
         answer = await deps.store.hello(
             caller.mailbox,
             run=caller.run,
             pod_uid=caller.pod_uid,
             pod=caller.pod,
             uptime=hello.uptime_seconds,
+            skill_problem=given.problem,
         )
         require_current(answer.answer)
         welcome = Welcome(
@@ -90,7 +91,7 @@ class RunnerApi:
                 has_platform=bool(deps.settings.orchestrator.url),
                 addition=effective.instructions,
             ),
-            skills=skills,
+            skills=given.skills,
             drained=answer.drained,
         )
         deps.metrics.hello_seconds.observe(deps.clock() - started)

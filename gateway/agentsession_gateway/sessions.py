@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 import structlog
 from pydantic import ValidationError
@@ -22,11 +21,10 @@ from agentsession_core.effective import Effective, merge
 from agentsession_core.problems import service_unavailable
 from agentsession_core.settings import Settings
 from agentsession_core.ttl import TTLCache
-from agentsession_core.wire import Skill, SkillFile
+from agentsession_gateway.given_skills import GivenSkills, read_skills
 
 EFFECTIVE_CACHE_SECONDS: Final = 30.0
 CACHED_SESSIONS: Final = 20_000
-_SKILL_NAME = re.compile(r"^(?=.{1,64}$)[a-z0-9]+(-[a-z0-9]+)*$")
 _log = structlog.get_logger(__name__)
 
 
@@ -37,7 +35,7 @@ class SessionReader(Protocol):
         """The settings in force. Raises ClusterUnavailableError, ProblemError 503."""
         ...
 
-    async def skills(self, namespace: str, config_maps: Sequence[str]) -> tuple[Skill, ...]:
+    async def skills(self, namespace: str, config_maps: Sequence[str]) -> GivenSkills:
         """The skills in those ConfigMaps. Raises ClusterUnavailableError."""
         ...
 
@@ -67,19 +65,15 @@ class ClusterSessionReader:
             self._effective.put(session.metadata.uid, known)
         return known
 
-    async def skills(self, namespace: str, config_maps: Sequence[str]) -> tuple[Skill, ...]:
+    async def skills(self, namespace: str, config_maps: Sequence[str]) -> GivenSkills:
         """The skills in those ConfigMaps. Raises ClusterUnavailableError."""
         bodies = await asyncio.gather(
             *(self._cluster.read(Resource.CONFIG_MAP, namespace, name) for name in config_maps)
         )
-        found: dict[str, Skill] = {}
-        for name, body in zip(config_maps, bodies, strict=True):
-            if body is None:
-                _log.warning("skill_config_map_missing", namespace=namespace, config_map=name)
-                continue
-            for skill in skills_of(namespace, name, body):
-                found.setdefault(skill.name, skill)
-        return tuple(found[name] for name in sorted(found))
+        given = read_skills(list(zip(config_maps, bodies, strict=True)))
+        if given.problems:
+            _log.warning("skills_left_out", namespace=namespace, problems=given.problems)
+        return given
 
     async def _template(self, session: AgentSession) -> AgentSessionTemplateSpec | None:
         reference = session.spec.template_ref
@@ -96,18 +90,6 @@ class ClusterSessionReader:
                 "template_unreadable",
                 f"AgentSessionTemplate {namespace}/{name} does not fit this release's schema",
             ) from None
-
-
-def skills_of(namespace: str, config_map: str, body: Mapping[str, Any]) -> list[Skill]:
-    """The skills of one ConfigMap: each key NAME.md is skill NAME. Unfit names are left out."""
-    skills: list[Skill] = []
-    for key, content in sorted((body.get("data") or {}).items()):
-        name = key.removesuffix(".md")
-        if name == key or not _SKILL_NAME.match(name):
-            _log.warning("skill_name_unfit", namespace=namespace, config_map=config_map, key=key)
-            continue
-        skills.append(Skill(name=name, files=(SkillFile(path="SKILL.md", content=content),)))
-    return skills
 
 
 def _pinned_type(session: AgentSession) -> AgentType | None:

@@ -67,6 +67,13 @@ def accepted(world: World, found: Assessment) -> Verdict:
             f"The template says {world.ignored_type.value!r} now; the session keeps "
             f"{world.effective.agent_type.value!r}, the type of its first run.",
         )
+    if found.record is not None and found.record.skill_problem:
+        return Verdict(
+            FALSE,
+            Reason.SKILLS_UNFIT,
+            f"The agent works without some of its template's skills: {found.record.skill_problem}. "
+            "Mend them; the next run reads them anew.",
+        )
     return Verdict(TRUE, Reason.VALID, "The settings are valid.")
 
 

@@ -30,6 +30,7 @@ from agentsession_testing.gateway import (
     Harness,
     client_of,
 )
+from agentsession_testing.skill_texts import skill
 from agentsession_testing.valkey import entries
 
 EVENTS = "/v1/runner/turns/turn-1/events"
@@ -74,7 +75,9 @@ class TestHello:
         harness.cluster.put(
             Resource.TEMPLATE, "default", {"metadata": {"name": "d"}, "spec": template}
         )
-        harness.cluster.put(Resource.CONFIG_MAP, "skills", {"data": {"deploy.md": "How to."}})
+        harness.cluster.put(
+            Resource.CONFIG_MAP, "skills", {"data": {"pay.md": skill("pay"), "x": "y"}}
+        )
         await harness.begin_run(hello=False)
         answer = await client.post("/v1/runner/hello", json=HELLO)
         assert answer.status_code == 200
@@ -92,12 +95,30 @@ class TestHello:
                 has_platform=False,
                 addition="Be kind.",
             ),
-            "skills": [{"name": "deploy", "files": [{"path": "SKILL.md", "content": "How to."}]}],
+            "skills": [{"name": "pay", "files": [{"path": "SKILL.md", "content": skill("pay")}]}],
             "drained": False,
         }
         state = await harness.store.state(USER)
         assert state.run is not None
         assert (state.run.pod_uid, state.run.pod) == (POD_UID, "ada-r1-abcde")
+        assert "key x of ConfigMap skills" in state.run.skill_problem
+
+    async def test_mended_skills_are_forgotten(
+        self, harness: Harness, client: httpx.AsyncClient
+    ) -> None:
+        template = {"metadata": {"name": "d"}, "spec": {"skills": [{"name": "team"}]}}
+        harness.cluster.put(Resource.TEMPLATE, "default", template)
+        await harness.begin_run(hello=False)
+        for data, problem in (
+            (None, "there is no ConfigMap team"),
+            ({"data": {"pay.md": skill("pay")}}, ""),
+        ):
+            if data is not None:
+                harness.cluster.put(Resource.CONFIG_MAP, "team", data)
+            assert (await client.post("/v1/runner/hello", json=HELLO)).status_code == 200
+            run = (await harness.store.state(USER)).run
+            assert run is not None
+            assert run.skill_problem == problem
 
     async def test_again(self, harness: Harness, client: httpx.AsyncClient) -> None:
         await harness.begin_run(hello=False)

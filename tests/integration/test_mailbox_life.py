@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from redis.asyncio import Redis
 
+from agentsession_core.api import LaunchType
 from agentsession_core.mailbox import keys
 from agentsession_core.mailbox.contract import NewMessage, Source
 from agentsession_core.mailbox.keys import MailboxKeys
@@ -227,6 +228,28 @@ class TestAdopt:
         )
         assert again is PromptAdmission.KNOWN
         assert await end(store) is EndAnswer.TAKEN, "the late clean-up of the session before"
+
+
+class TestUnfitSkills:
+    async def test_are_known_until_the_next_hello(self, store: MailboxStore) -> None:
+        async def hello(run: str, problem: str) -> None:
+            answer = await store.hello(BOX, run=run, pod_uid=POD, pod="p", skill_problem=problem)
+            assert answer.answer is RunAnswer.OK
+
+        async def known() -> str:
+            run = (await store.state(BOX)).run
+            assert run is not None
+            return run.skill_problem
+
+        await begin(store)
+        await hello(RUN, "there is no ConfigMap team")
+        assert await known() == "there is no ConfigMap team"
+        await store.begin_run(
+            BOX, run=NEXT_RUN, expected=RUN, session_uid=UID, launch=LaunchType.RESUME
+        )
+        assert await known() == "there is no ConfigMap team"
+        await hello(NEXT_RUN, "")
+        assert await known() == ""
 
 
 class TestRedisWithoutItsEpoch:

@@ -151,7 +151,8 @@ class AgentSessionTemplateSpec(ApiModel):
     skills: list[LocalObjectReference] | None = Field(
         default=None,
         max_length=32,
-        description="ConfigMaps with skills: each key NAME.md becomes the skill NAME.",
+        description="ConfigMaps with skills: each key NAME.md becomes the skill NAME. Of two of one name "
+        "the first is taken; one of the release's own is replaced.",
     )
     idle_policy: IdlePolicy | None = Field(
         default=None,

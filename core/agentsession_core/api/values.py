@@ -90,6 +90,7 @@ class Reason(StrEnum):
     AGENT_TYPE_PINNED = "AgentTypePinned"
     AGENT_TYPE_UNAVAILABLE = "AgentTypeUnavailable"
     MODEL_NOT_ALLOWED = "ModelNotAllowed"
+    SKILLS_UNFIT = "SkillsUnfit"
     # Ready
     RUNNER_CONNECTED = "RunnerConnected"
     NOTHING_TO_DO = "NothingToDo"

@@ -21,7 +21,8 @@ class RunRecord:
     """The mailbox's current run. `run` is `<session uid>/<number>`.
 
     `why` is the reason for which it was told to end (DRAINED) or is being ended (ENDED);
-    `last_turn` says that it is drained with the end of the running turn.
+    `last_turn` says that it is drained with the end of the running turn. `skill_problem`: what is wrong
+    with the skills that its template names, "" if nothing is.
     """
 
     run: str
@@ -36,6 +37,7 @@ class RunRecord:
     last_turn: bool = False
     launch: str = "cold"
     turns: int = 0
+    skill_problem: str = ""
 
 
 @dataclass(frozen=True)

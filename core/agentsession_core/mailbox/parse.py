@@ -167,6 +167,7 @@ def _run_record(run: dict[str, str]) -> RunRecord | None:
         last_turn="last_turn" in run,
         launch=run.get("launch", "cold"),
         turns=int(run.get("turns", "0")),
+        skill_problem=run.get("skill_problem", ""),
     )
 
 

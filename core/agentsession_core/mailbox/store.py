@@ -102,14 +102,24 @@ class MailboxStore(Messages, Responses, Letters, Life, Events, Exports, Files):
         await self._run("job_made", [MailboxKeys(mailbox).run], [run])
 
     async def hello(
-        self, mailbox: str, *, run: str, pod_uid: str, pod: str, uptime: float | None = None
+        self,
+        mailbox: str,
+        *,
+        run: str,
+        pod_uid: str,
+        pod: str,
+        uptime: float | None = None,
+        skill_problem: str = "",
     ) -> HelloAnswer:
-        """Binds the first pod that says hello to the run; its runner began `uptime` seconds ago."""
+        """Binds the first pod that says hello to the run; its runner began `uptime` seconds ago.
+
+        `skill_problem`: what is wrong with the template's skills.
+        """
         k = MailboxKeys(mailbox)
         answer = await self._run(
             "hello",
             [k.run, k.state],
-            [mailbox, run, pod_uid, pod, "" if uptime is None else uptime],
+            [mailbox, run, pod_uid, pod, "" if uptime is None else uptime, skill_problem],
         )
         if answer[0] != "ok":
             return HelloAnswer(RunAnswer(answer[0]))

@@ -10,8 +10,9 @@ from agentsession_core.api import AgentSession, AgentType, Network
 from agentsession_core.cluster import Resource
 from agentsession_core.problems import ProblemError
 from agentsession_core.settings import Settings
-from agentsession_gateway.sessions import ClusterSessionReader, skills_of
+from agentsession_gateway.sessions import ClusterSessionReader
 from agentsession_testing.fake_cluster import FakeCluster
+from agentsession_testing.skill_texts import skill
 
 
 class Clock:
@@ -131,25 +132,10 @@ async def test_kept_for_half_a_minute_unless_fresh(
 
 
 async def test_skills(reader: ClusterSessionReader, cluster: FakeCluster) -> None:
-    cluster.put(Resource.CONFIG_MAP, "one", {"data": {"deploy.md": "D", "a-b2.md": "A"}})
-    cluster.put(Resource.CONFIG_MAP, "two", {"data": {"deploy.md": "other", "z.md": "Z"}})
-    skills = await reader.skills("agents", ("one", "gone", "two"))
-    assert [skill.to_wire() for skill in skills] == [
-        {"name": "a-b2", "files": [{"path": "SKILL.md", "content": "A"}]},
-        # The ConfigMap named first wins.
-        {"name": "deploy", "files": [{"path": "SKILL.md", "content": "D"}]},
-        {"name": "z", "files": [{"path": "SKILL.md", "content": "Z"}]},
+    cluster.put(Resource.CONFIG_MAP, "one", {"data": {"pay.md": skill("pay"), "Pay.md": "x"}})
+    given = await reader.skills("agents", ("one", "gone"))
+    assert [skill.name for skill in given.skills] == ["pay"]
+    assert [problem.partition(":")[0] for problem in given.problems] == [
+        "key Pay.md of ConfigMap one is left out",
+        "there is no ConfigMap gone",
     ]
-
-
-@pytest.mark.parametrize(
-    "key",
-    ["README", "Deploy.md", "a_b.md", "-a.md", "a-.md", "a--b.md", ".md", "..md", f"{'a' * 65}.md"],
-)
-def test_unfit_skill_names_are_left_out(key: str) -> None:
-    skills = skills_of("agents", "one", {"data": {key: "x", "good.md": "y"}})
-    assert [skill.name for skill in skills] == ["good"]
-
-
-def test_a_config_map_without_data() -> None:
-    assert skills_of("agents", "one", {"metadata": {}}) == []

@@ -95,6 +95,17 @@ class TestWake:
         assert StartRun(1, "", resumes=False) in plan(world).actions
         assert reason(world, "Accepted") is Reason.AGENT_TYPE_PINNED
 
+    def test_unfit_skills_are_said_and_do_not_stop_the_session(self) -> None:
+        world = make_live_world()
+        run = make_run(skill_problem="there is no ConfigMap gone")
+        with_problem = replace(world, mailbox=replace(world.mailbox, run=run))
+        assert reason(world, "Accepted") is Reason.VALID
+        assert reason(with_problem, "Accepted") is Reason.SKILLS_UNFIT
+        assert plan(with_problem).actions == plan(world).actions
+        of_another = replace(run, run="another/1")
+        without = replace(world, mailbox=replace(world.mailbox, run=of_another))
+        assert reason(without, "Accepted") is Reason.VALID
+
     def test_conversation_known_means_resume(self) -> None:
         world = make_world(mailbox=replace(WAITING, agent_session_id="abc"))
         assert plan(world).status.launch_type == "resume"

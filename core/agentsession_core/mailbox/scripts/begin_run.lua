@@ -8,8 +8,10 @@ if redis.call('GET', KEYS[4]) == ARGV[4] then return {'conflict', current} end
 if current == ARGV[2] then return {'ok', current} end
 if current ~= ARGV[3] then return {'conflict', current} end
 local now = redis.call('TIME')
+-- Until its hello says otherwise: a condition that goes and comes with each run would be no news.
+local skill_problem = redis.call('HGET', KEYS[1], 'skill_problem') or ''
 redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], 'run', ARGV[2], 'state', 'open', 'launch', ARGV[5], 'begun_at', now[1] .. '.' .. string.format('%06d', now[2]))
+redis.call('HSET', KEYS[1], 'run', ARGV[2], 'state', 'open', 'launch', ARGV[5], 'skill_problem', skill_problem, 'begun_at', now[1] .. '.' .. string.format('%06d', now[2]))
 if ARGV[7] == '1' then
   redis.call('HSET', KEYS[1], 'state', 'drained', 'held', ARGV[8], 'why', 'Exporting', 'drained_at', now[1] .. '.' .. string.format('%06d', now[2]))
 end

@@ -1,11 +1,12 @@
 -- The first pod that says hello for the current run is bound to it.
 -- KEYS: run mailbox   ARGV: mailbox run pod_uid pod_name uptime_seconds ('' where the runner does not say)
+--   skill_problem
 if redis.call('EXISTS', 'sessions:epoch') == 0 then return {'lost'} end
 local run = redis.call('HMGET', KEYS[1], 'run', 'state', 'pod_uid', 'begun_at', 'launch')
 if run[1] ~= ARGV[2] or run[2] == 'ended' then return {'stale'} end
 if run[3] and run[3] ~= ARGV[3] then return {'other_pod'} end
 local now = redis.call('TIME')
-redis.call('HSET', KEYS[1], 'pod_uid', ARGV[3], 'pod', ARGV[4])
+redis.call('HSET', KEYS[1], 'pod_uid', ARGV[3], 'pod', ARGV[4], 'skill_problem', ARGV[6])
 local at = now[1] .. '.' .. string.format('%06d', now[2])
 local is_first = redis.call('HSETNX', KEYS[1], 'hello_at', at) == 1
 if is_first and tonumber(ARGV[5]) then
