@@ -51,6 +51,9 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- if and $telegram.token $telegram.existingSecret -}}
 {{- fail "give only one of bridge.telegram.token and bridge.telegram.existingSecret" -}}
 {{- end -}}
+{{- if and .Values.networkPolicy.enabled $telegram.webhookURL (not .Values.networkPolicy.webhookFrom) -}}
+{{- fail "networkPolicy.webhookFrom is empty although bridge.telegram.webhookURL is set: name who brings Telegram's updates, e.g. [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ingress-nginx}}}]" -}}
+{{- end -}}
 {{- $routing := .Values.bridge.routing -}}
 {{- if and (or (not $routing.useCLIAgent) (lt (int $routing.cliAgentPercent) 100)) (not $routing.otherTemplate) -}}
 {{- fail "bridge.routing.otherTemplate is empty: name the AgentSessionTemplate of those who do not get the CLI agent" -}}

@@ -256,17 +256,32 @@ def test_who_is_let_in_by_a_code_stands_in_no_value(helm: Helm) -> None:
 
 def test_a_webhook_has_a_secret_and_a_way_in(helm: Helm, tmp_path: Path) -> None:
     hook = {"bridge": {"telegram": {"webhookURL": "https://bot.example.com/telegram"}}}
-    objects = helm.objects(KEY, BOT, hook)
+    ingress = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}]
+    way_in = {"networkPolicy": {"webhookFrom": ingress}}
+    objects = helm.objects(KEY, BOT, hook, way_in)
     (secret,) = named(objects, "Secret", "telegram")
     assert len(base64.b64decode(secret["data"]["telegram-webhook-secret"])) >= 32
     (policy,) = named(objects, "NetworkPolicy", "bridge")
-    assert {"ports": [{"protocol": "TCP", "port": 8080}]} in policy["spec"]["ingress"]
+    gateway, brought = policy["spec"]["ingress"]
+    assert components({"to": gateway["from"]}) == ["gateway"]
+    assert brought == {"from": ingress, "ports": [{"protocol": "TCP", "port": 8080}]}
     (config,) = named(objects, "ConfigMap", "config")
     file = tmp_path / "config.yaml"
     file.write_text(config["data"]["config.yaml"])
     assert load_settings(file).bridge.telegram.webhook_url == "https://bot.example.com/telegram"
-    (policy,) = named(helm.objects(KEY, BOT), "NetworkPolicy", "bridge")
-    assert {"ports": [{"protocol": "TCP", "port": 8080}]} not in policy["spec"]["ingress"]
+
+
+def test_a_webhook_that_nobody_may_call_is_refused_and_without_one_nobody_may(helm: Helm) -> None:
+    hook = {"bridge": {"telegram": {"webhookURL": "https://bot.example.com/telegram"}}}
+    refused = helm.template(IMAGES, KEY, BOT, hook)
+    assert refused.returncode != 0
+    assert "networkPolicy.webhookFrom is empty" in refused.stderr
+    assert (
+        helm.template(IMAGES, KEY, BOT, hook, {"networkPolicy": {"enabled": False}}).returncode == 0
+    )
+    way_in: Object = {"networkPolicy": {"webhookFrom": [{"podSelector": {}}]}}
+    (policy,) = named(helm.objects(KEY, BOT, way_in), "NetworkPolicy", "bridge")
+    assert len(policy["spec"]["ingress"]) == 1
 
 
 def test_limits_and_routes_reach_the_bridge(helm: Helm, tmp_path: Path) -> None:
