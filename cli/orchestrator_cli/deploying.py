@@ -6,9 +6,11 @@ from typing import Any
 
 import click
 
+from orchestrator_cli.errors import CommandError, Exit
 from orchestrator_cli.options import (
     Following,
     Settings,
+    after_option,
     dry_run_option,
     follow_options,
     json_option,
@@ -16,7 +18,7 @@ from orchestrator_cli.options import (
     limit_option,
     with_settings,
 )
-from orchestrator_cli.output import moment, say_fields, say_json, say_table
+from orchestrator_cli.output import moment, say_fields, say_json, say_lines, say_table
 from orchestrator_cli.projects import confirm, project_argument
 from orchestrator_cli.tasks import show_or_follow, task_argument
 
@@ -106,11 +108,12 @@ def rollback(
 @deploy.command(epilog="Example: orchestrator deploy status deploy-0123456789ab --follow")
 @task_argument
 @follow_options
+@after_option
 @json_option
 @with_settings
-def status(settings: Settings, task_id: str, following: Following) -> int:
+def status(settings: Settings, task_id: str, following: Following, after: int) -> int:
     """Show how a deployment's task stands."""
-    return show_or_follow(settings, task_id, following)
+    return show_or_follow(settings, task_id, following, after)
 
 
 @deploy.command(name="list", epilog="Example: orchestrator deploy list 42")
@@ -139,19 +142,38 @@ def list_(settings: Settings, project_id: int, limit: int | None) -> None:
     )
 
 
-@deploy.command(epilog="Example: orchestrator deploy logs 42 --lines 100")
+@deploy.command(epilog="Example: orchestrator deploy logs 42 --lines 100 --follow")
 @project_argument
 @click.option("--lines", type=click.IntRange(1, 200), default=100, show_default=True)
+@follow_options
+@after_option
 @json_option
 @with_settings
-def logs(settings: Settings, project_id: int, lines: int) -> None:
+def logs(settings: Settings, project_id: int, lines: int, following: Following, after: int) -> int:
     """Show what the newest deployment's worker wrote last."""
+    if following.until_the_end:
+        newest = _newest(settings, project_id)
+        seen = settings.api.get(f"/v1/tasks/{newest}")["last_seq"]
+        return show_or_follow(settings, newest, following, after or max(0, seen - lines))
     found = settings.api.get(f"/v1/projects/{project_id}/deployments/logs", limit=lines)["items"]
     if settings.as_json:
         say_json(found)
-        return
-    for line in found:
-        click.echo(f"{line['at'][:19]}Z {line['kind']:<10} {line['message']}")
+        return Exit.OK
+    say_lines(found)
+    return Exit.OK
+
+
+def _newest(settings: Settings, project_id: int) -> str:
+    found = list(settings.api.pages(f"/v1/projects/{project_id}/deployments", 1))
+    if not found:
+        raise CommandError(
+            Exit.NOT_FOUND,
+            "deployment_not_found",
+            f"project {project_id} was never deployed",
+            hint=f"orchestrator deploy check {project_id} says what is missing for it",
+        )
+    task: str = found[0]["task_id"]
+    return task
 
 
 def _begun(

@@ -11,7 +11,8 @@ from orchestrator_cli.options import (
     limit_option,
     with_settings,
 )
-from orchestrator_cli.output import moment, say_fields, say_json, say_table
+from orchestrator_cli.output import moment, say_fields, say_json, say_lines, say_table
+from orchestrator_cli.tasks import name_segment
 
 
 @click.group(name="diagnose")
@@ -36,6 +37,27 @@ def health(settings: Settings) -> None:
             "running tasks": found["running_tasks"],
         }
     )
+
+
+@diagnose.command(epilog="Example: orchestrator diagnose logs web --lines 50")
+@click.argument("service")
+@click.option("--project", "project_id", type=click.IntRange(1), metavar="PROJECT")
+@click.option("--lines", type=click.IntRange(1, 200), default=100, show_default=True)
+@json_option
+@with_settings
+def logs(settings: Settings, service: str, project_id: int | None, lines: int) -> None:
+    """Show the last lines of a service, of a project, or of a session of yours (by its mailbox).
+
+    `session` is the session that asks. Of a deployment it is what its worker wrote; of a session, what
+    happened in it, without the words.
+    """
+    path = f"/v1/logs/{name_segment(service)}"
+    found = settings.api.get(path, limit=lines, project_id=project_id)
+    if settings.as_json:
+        say_json(found)
+        return
+    click.echo(f"{found['of']} {found['name']}: {found['standing']}", err=True)
+    say_lines(found["items"])
 
 
 @diagnose.command(epilog="Example: orchestrator diagnose incidents --open")

@@ -10,6 +10,7 @@ from orchestrator_cli.errors import CommandError, Exit
 from orchestrator_cli.options import (
     Following,
     Settings,
+    after_option,
     dry_run_option,
     follow_options,
     json_option,
@@ -73,11 +74,12 @@ def trigger(
 @engineering.command(epilog="Example: orchestrator engineering status engineering-0123456789ab")
 @task_argument
 @follow_options
+@after_option
 @json_option
 @with_settings
-def status(settings: Settings, task_id: str, following: Following) -> int:
+def status(settings: Settings, task_id: str, following: Following, after: int) -> int:
     """Show how an engineering task stands."""
-    return show_or_follow(settings, task_id, following)
+    return show_or_follow(settings, task_id, following, after)
 
 
 @engineering.command(epilog="Example: orchestrator engineering pr engineering-0123456789ab")

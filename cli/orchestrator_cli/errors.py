@@ -95,6 +95,8 @@ _HINTS = {
     "approval_required": "tell the person what you want to do and why; then run the same command again",
     "approval_denied": "do not try again; ask the person what to do instead",
     "version_conflict": "read it again, then decide",
+    "service_ambiguous": "say which with --project",
+    "service_not_found": "orchestrator infra allocations shows your services",
     "only_for_runs": "people write to the session: kubectl agents chat, or the session's chat",
     "no_such_route": "the API is of another release than this command",
     "scope_missing": "orchestrator token create makes a token with more scopes",

@@ -134,3 +134,14 @@ def follow_options(function: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def after_option(command: F) -> F:
+    """Adds `--after`."""
+    return click.option(
+        "--after",
+        type=click.IntRange(0),
+        default=0,
+        metavar="EVENT",
+        help="With --follow: go on after this event's number (`seq`).",
+    )(command)

@@ -57,6 +57,12 @@ def say_fields(fields: Mapping[str, object]) -> None:
         click.echo(f"{name:<{width}}  {_printable('-' if value in (None, '') else str(value))}")
 
 
+def say_lines(lines: Iterable[Mapping[str, str]]) -> None:
+    """Lines of a log for people."""
+    for line in lines:
+        click.echo(f"{line['at'][:19]}Z {line['kind']:<10} {_printable(line['message'])}")
+
+
 def moment(value: str | None) -> str:
     """A time of the API as people read it, in UTC."""
     return "-" if not value else f"{value[:10]} {value[11:16]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -12,6 +13,7 @@ from orchestrator_cli.errors import CommandError, Exit
 from orchestrator_cli.options import (
     Following,
     Settings,
+    after_option,
     follow_options,
     json_option,
     limit_option,
@@ -21,6 +23,9 @@ from orchestrator_cli.output import moment, say_fields, say_json, say_line, say_
 
 # The API waits so long for the next event; a follower asks again then.
 WAIT_SECONDS = 20
+# A follower bears with an API that is away for so long, and asks again after such a pause.
+AWAY_SECONDS = 120.0
+AGAIN_SECONDS = 1.0
 
 
 @click.group(name="task")
@@ -61,11 +66,12 @@ def list_(settings: Settings, kind: str | None, project_id: int | None, limit: i
 @task.command(epilog="Example: orchestrator task status engineering-0123456789ab --follow")
 @task_argument
 @follow_options
+@after_option
 @json_option
 @with_settings
-def status(settings: Settings, task_id: str, following: Following) -> int:
+def status(settings: Settings, task_id: str, following: Following, after: int) -> int:
     """Show a task; with --follow its events until it has ended."""
-    return show_or_follow(settings, task_id, following)
+    return show_or_follow(settings, task_id, following, after)
 
 
 @task.command(epilog="Example: orchestrator task cancel deploy-0123456789ab")
@@ -78,11 +84,14 @@ def cancel(settings: Settings, task_id: str) -> None:
     say_task(settings, settings.api.change("POST", path))
 
 
-def show_or_follow(settings: Settings, task_id: str, following: Following) -> int:
-    """Shows the task, at once or when it has ended; the exit code. Raises CommandError."""
+def show_or_follow(settings: Settings, task_id: str, following: Following, after: int = 0) -> int:
+    """Shows the task, at once or when it has ended; the exit code. Raises CommandError.
+
+    Events are followed after number `after`.
+    """
     path = f"/v1/tasks/{segment(task_id)}"
     if following.until_the_end:
-        follow_task(settings, path, say=following.follow, timeout=following.timeout)
+        follow_task(settings, path, after, say=following.follow, timeout=following.timeout)
     found = settings.api.get(path)
     if following.follow and settings.as_json:
         say_line({"kind": "result", "task": found})
@@ -95,13 +104,16 @@ def show_or_follow(settings: Settings, task_id: str, following: Following) -> in
     )
 
 
-def follow_task(settings: Settings, path: str, *, say: bool, timeout: float | None) -> None:
-    """Until the task has ended; with `say` each event is said. Goes on after the last event it had.
+def follow_task(
+    settings: Settings, path: str, after: int, *, say: bool, timeout: float | None
+) -> None:
+    """Until the task has ended; with `say` each event after number `after` is said.
 
-    Raises CommandError: TIMED_OUT when that takes longer than `timeout` seconds.
+    Cut off, it goes on after the last event it had. Raises CommandError: TIMED_OUT when all of that
+    takes longer than `timeout` seconds.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    after, told = 0, False
+    told = False
     while True:
         left = WAIT_SECONDS if deadline is None else deadline - time.monotonic()
         if left <= 0:
@@ -109,13 +121,13 @@ def follow_task(settings: Settings, path: str, *, say: bool, timeout: float | No
                 Exit.TIMED_OUT,
                 "not_ended",
                 f"the task has not ended within {timeout:g} s",
-                hint="it goes on; look again with orchestrator task status",
+                hint=f"it goes on: orchestrator task status TASK --follow --after {after}",
             )
-        page = _events(settings.api, path, after, min(left, WAIT_SECONDS))
+        page = _events(settings.api, path, after, min(left, WAIT_SECONDS), deadline)
         for event in page["items"]:
             after = event["seq"]
             if say:
-                _say_event(settings, event)
+                say_event(settings, event)
         if page["ended"]:
             return
         if page["state"] == "queued" and say and not told:
@@ -123,16 +135,37 @@ def follow_task(settings: Settings, path: str, *, say: bool, timeout: float | No
             click.echo("waits in its queue: no worker has taken it yet", err=True)
 
 
-def _events(api: Api, path: str, after: int, wait: float) -> Any:
+def _events(api: Api, path: str, after: int, wait: float, deadline: float | None) -> Any:
     # Without Redis the API answers at once: then this end waits, or it would ask without a pause.
     began = time.monotonic()
-    page = api.get(f"{path}/events", after=after, wait=f"{wait:.1f}")
+    page = _unless_away(
+        lambda: api.get(f"{path}/events", after=after, wait=f"{wait:.1f}"), after, deadline
+    )
     if not page["items"] and not page["ended"] and time.monotonic() - began < 0.5:
         time.sleep(min(wait, 2.0))
     return page
 
 
-def _say_event(settings: Settings, event: dict[str, Any]) -> None:
+def _unless_away(ask: Callable[[], Any], after: int, deadline: float | None) -> Any:
+    """Asks until the API is there again: it may be starting anew. Raises CommandError."""
+    given_up = time.monotonic() + AWAY_SECONDS
+    if deadline is not None:
+        given_up = min(given_up, deadline)
+    cut = False
+    while True:
+        try:
+            return ask()
+        except CommandError as error:
+            if error.exit_code is not Exit.UNAVAILABLE or time.monotonic() >= given_up:
+                raise
+            if not cut:
+                cut = True
+                click.echo(f"cut off ({error.code}); goes on after event {after}", err=True)
+            time.sleep(AGAIN_SECONDS)
+
+
+def say_event(settings: Settings, event: dict[str, Any]) -> None:
+    """One event, as a line for people or programs."""
     if settings.as_json:
         say_line(event)
     else:
@@ -155,6 +188,12 @@ def say_task(settings: Settings, found: dict[str, Any]) -> None:
             "ended": moment(found["finished_at"]),
         }
     )
+
+
+def name_segment(text: str) -> str:
+    """A name or a mailbox as a part of a path, as `segment`. Raises click.UsageError."""
+    segment(text.replace(".", ""))
+    return text
 
 
 def segment(text: str) -> str:

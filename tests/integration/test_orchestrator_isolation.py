@@ -96,6 +96,7 @@ async def things(stage: Orchestrator) -> dict[str, Any]:
     return {
         "project_id": project["id"],
         "name": NAME,
+        "service": MARK,
         "server_name": "vps-1",
         "allocation_id": allocation["id"],
         "task_id": deployment["task_id"],
