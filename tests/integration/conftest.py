@@ -1,6 +1,12 @@
 from __future__ import annotations
 
-from agentsession_testing.bridge_world import agent, bridge, bridge_api_server, world
+from agentsession_testing.bridge_world import (
+    agent,
+    bridge,
+    bridge_api_server,
+    bridge_log_level,
+    world,
+)
 from agentsession_testing.real_claude import model
 
-__all__ = ["agent", "bridge", "bridge_api_server", "model", "world"]
+__all__ = ["agent", "bridge", "bridge_api_server", "bridge_log_level", "model", "world"]
