@@ -24,7 +24,7 @@ COMMANDS = {
     "respond": ("session:respond", "Say something to your person before your turn ends."),
     "finish": ("session:finish", "Keep a summary of what was done."),
     "search": ("diagnose:search", "Search articles for all the words."),
-    "escalate": ("diagnose:escalate", "Open an incident, for a person to look at."),
+    "escalate": ("diagnose:escalate", "Open an incident for a person to look at, and tell them."),
     "admin": ("graphs:admin", "The workers' graphs. For administrators."),
     "graph": ("graphs:graph", "The same as admin."),
     "approvals": ("approvals:approvals", "What agents ask you."),

@@ -8,6 +8,7 @@ from orchestrator_cli.options import (
     Settings,
     dry_run_option,
     json_option,
+    key_option,
     limit_option,
     with_settings,
 )
@@ -111,21 +112,34 @@ def search(settings: Settings, query: str, limit: int) -> None:
 @click.argument("title")
 @click.option("--description", default="", help="What was tried, and what came of it.")
 @click.option("--project", "project_id", type=click.IntRange(1), metavar="PROJECT")
+@key_option
 @dry_run_option
 @json_option
 @with_settings
 def escalate(
-    settings: Settings, title: str, description: str, project_id: int | None, dry_run: bool
+    settings: Settings,
+    title: str,
+    description: str,
+    project_id: int | None,
+    key: str | None,
+    dry_run: bool,
 ) -> None:
-    """Open an incident, for a person to look at."""
+    """Open an incident for a person to look at, and tell them.
+
+    For agents that have failed three times: they stop and say so.
+    """
     body = {"title": title, "description": description, "project_id": project_id}
-    made = settings.api.change(
-        "POST",
-        "/v1/incidents",
-        body,
-        dry_run=dry_run,
-    )
+    made = settings.api.change("POST", "/v1/incidents", body, key=key, dry_run=dry_run)
     if settings.as_json:
-        say_json(made)
-    else:
-        say_fields({"incident": made["id"], "state": made["state"], "title": made["title"]})
+        say_json({**made, "dry_run": True} if dry_run else made)
+        return
+    if dry_run:
+        click.echo("nothing was opened; this would be:", err=True)
+    say_fields(
+        {
+            "incident": "-" if dry_run else made["id"],
+            "state": made["state"],
+            "title": made["title"],
+            "told": made["notified"] or "nobody: it is in the list of incidents",
+        }
+    )

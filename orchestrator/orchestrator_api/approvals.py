@@ -18,6 +18,7 @@ from agentsession_core.problems import ProblemError
 from orchestrator_api import outbox
 from orchestrator_api.callers import Caller
 from orchestrator_api.tables import Approval
+from orchestrator_api.telling import Ear, tell
 
 VALID: Final = timedelta(minutes=15)
 PENDING: Final = "pending"
@@ -77,9 +78,12 @@ async def claim(session: AsyncSession, caller: Caller, wish: Wish, now: datetime
 
 
 async def ask(
-    session: AsyncSession, caller: Caller, wish: Wish, now: datetime, new_id: str
+    session: AsyncSession, caller: Caller, wish: Wish, now: datetime, new_id: str, ear: Ear | None
 ) -> ProblemError:
-    """Asks the person unless that was done for the same arguments; what the agent is to be told."""
+    """Asks the person unless that was done for the same arguments; what the agent is to be told.
+
+    `ear` is where the person is asked; in their list of approvals it stands in any case.
+    """
     await session.execute(
         update(Approval)
         .where(
@@ -107,6 +111,8 @@ async def ask(
         )
         session.add(known)
         _tell(session, known, now)
+        if ear is not None:
+            tell(session, ear, now, f"approval.{known.id}", _words(known))
         await session.flush()
     return _answer(known)
 
@@ -118,6 +124,13 @@ async def _open(session: AsyncSession, caller: Caller, wish: Wish) -> Approval |
             Approval.arguments_sha256 == wish.sha256,
             Approval.closed_at.is_(None),
         )
+    )
+
+
+def _words(approval: Approval) -> str:
+    return (
+        f"Your agent asks whether it may {approval.summary}.\nUntil {approval.expires_at:%H:%M} UTC:\n"
+        f"orchestrator approvals approve {approval.id}\norchestrator approvals deny {approval.id}"
     )
 
 

@@ -28,6 +28,7 @@ from orchestrator_api.deps import Deps
 from orchestrator_api.rights import Operation, require, require_user, waits_for_approval
 from orchestrator_api.sealing import Sealer
 from orchestrator_api.tables import IdempotencyKey
+from orchestrator_api.telling import ear_of
 
 T = TypeVar("T")
 USER_HEADER: Final = "orchestrator-user"
@@ -151,9 +152,12 @@ class Call:
                 403, "approval_required", f"the person would be asked to agree to: {wish.summary}"
             )
 
+        ear = await ear_of(self.deps.runs, self.caller)
+
         async def ask() -> ProblemError:
             async with self.deps.database.writing() as session:
-                return await approvals.ask(session, self.caller, wish, self.now, self.deps.new_id())
+                new_id = self.deps.new_id()
+                return await approvals.ask(session, self.caller, wish, self.now, new_id, ear)
 
         problem = await _twice(ask)
         self.deps.committed()

@@ -8,12 +8,16 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import text
 
-from agentsession_core.mailbox.contract import NewMessage, Source
+from agentsession_core.api import LaunchType
+from agentsession_core.mailbox import keys
+from agentsession_core.mailbox.contract import NewMessage, OutgoingEntry, Source
 from agentsession_core.mailbox.keys import MailboxKeys
+from agentsession_core.mailbox.publishing import Publishing
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.mailboxes import OK
 from agentsession_testing.orchestrator import Orchestrator, problem
 from agentsession_testing.valkey import entries
+from orchestrator_api.relay import Relay
 
 RUN = "uid-of-ada-1/1"
 POD = "ada-1-r1-abcde-uid"
@@ -140,3 +144,70 @@ async def test_a_summary_of_session_and_project(stage: Orchestrator) -> None:
         assert (await bob.get("/v1/summaries")).json()["items"] == []
         refused = await bob.post("/v1/summaries", json={"text": "x", "project_id": 1})
         assert problem(refused) == (404, "project_not_found")
+
+
+async def test_an_escalation_tells_the_person(
+    stage: Orchestrator, store: MailboxStore, redis_client: Redis
+) -> None:
+    stage.relay = Relay(stage.database, Publishing(redis_client))
+    body = {"title": "It does not start", "description": "Tried three times."}
+    async with stage.client(await stage.run("ada")) as agent:
+        unheard = await agent.post("/v1/incidents", json=body)
+        assert (unheard.status_code, unheard.json()["notified"]) == (201, None)
+        await begin_turn(store)
+        told = [(await agent.post("/v1/incidents", json=body)).json() for _ in range(5)]
+    assert [one["notified"] for one in told] == ["chat"] * 4 + [None]
+    await stage.relay.publish()
+    found = [entry for _, entry in await entries(redis_client, MailboxKeys("ada").outgoing)]
+    assert [entry["id"] for entry in found] == [f"incident.{one['id']}" for one in told[:4]]
+    OutgoingEntry.model_validate(found[0])
+    assert (found[0]["kind"], found[0]["chat"]) == ("notice", "7")
+    assert found[0]["text"] == (
+        "Somebody has to look at this: It does not start\nTried three times.\n"
+        f"(incident {told[0]['id']})"
+    )
+    assert len(await entries(redis_client, keys.OUTGOING_READY)) == 4
+
+
+async def test_whoever_follows_at_a_terminal_is_told_there(
+    stage: Orchestrator, store: MailboxStore, redis_client: Redis
+) -> None:
+    stage.relay = Relay(stage.database, Publishing(redis_client))
+    async with stage.client(await stage.run("ada")) as agent:
+        await store.ingest("ada", NewMessage(source=Source.TERMINAL, id="m1", text="?"))
+        await store.begin_turn("ada", run=RUN, pod_uid=POD, turn="t1", timeout_seconds=60)
+        told = (await agent.post("/v1/incidents", json={"title": "x"})).json()
+    assert told["notified"] == "terminal"
+    await stage.relay.publish()
+    _, event = (await entries(redis_client, MailboxKeys("ada").events))[-1]
+    assert (event["kind"], event["source"]) == ("notice", "terminal")
+    assert await redis_client.xlen(MailboxKeys("ada").outgoing) == 0
+
+
+async def test_a_mailbox_of_that_name_is_not_told_what_is_none_of_its_own(
+    stage: Orchestrator, store: MailboxStore
+) -> None:
+    """A token's mailbox is called like its user; somebody else's session may have it."""
+    await store.ingest("ada", NewMessage(source=Source.TELEGRAM, id="m1", chat="9", text="?"))
+    await store.begin_run(
+        "ada", run="u/1", expected="", session_uid="u", launch=LaunchType.COLD, user="eve"
+    )
+    async with stage.client(await stage.token("ada")) as ada:
+        assert (await ada.post("/v1/incidents", json={"title": "x"})).json()["notified"] is None
+
+
+async def test_the_person_is_asked_once_where_they_are(
+    stage: Orchestrator, store: MailboxStore, redis_client: Redis
+) -> None:
+    stage.relay = Relay(stage.database, Publishing(redis_client))
+    async with stage.client(await stage.run("ada")) as agent:
+        await begin_turn(store)
+        project = (await agent.post("/v1/projects", json={"name": "todo-app"})).json()["id"]
+        asked = [await agent.delete(f"/v1/projects/{project}") for _ in range(3)]
+    assert {problem(one) for one in asked} == {(403, "approval_required")}
+    approval = asked[0].json()["approval"]["id"]
+    await stage.relay.publish()
+    ((_, found),) = await entries(redis_client, MailboxKeys("ada").outgoing)
+    assert (found["kind"], found["id"], found["chat"]) == ("notice", f"approval.{approval}", "7")
+    assert "delete project todo-app (1) with all that it has" in found["text"]
+    assert f"orchestrator approvals approve {approval}" in found["text"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Path
 from pydantic import ConfigDict, StringConstraints
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
@@ -18,6 +19,7 @@ from orchestrator_api.paging import LIMIT, Cursor, Limit
 from orchestrator_api.rights import Operation
 from orchestrator_api.routes.common import DryRun, problems
 from orchestrator_api.tables import Incident
+from orchestrator_api.telling import Way, ear_of, tell
 from orchestrator_api.views import Page, Text, Time, View, Wish
 
 router: Final = APIRouter(prefix="/v1/incidents", tags=["incidents"])
@@ -26,6 +28,9 @@ GET: Final = gate(Operation("incident.get", Scope.READ))
 OPEN: Final = gate(Operation("incident.open", Scope.WRITE))
 # An agent that could close what it opened could hide it.
 RESOLVE: Final = gate(Operation("incident.resolve", Scope.WRITE, runs=False))
+# A caller that opens one after the other is not heard more often.
+TOLD_AN_HOUR: Final = 5
+WORDS: Final = 1500
 IncidentId = Annotated[int, Path(ge=1, le=2**53, examples=[1])]
 Title = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 
@@ -55,6 +60,12 @@ class IncidentView(View):
     resolved_at: Time | None
 
 
+class OpenedView(IncidentView):
+    """An incident that was just opened, and how the person was told of it: null where they were not."""
+
+    notified: Way | None
+
+
 @router.get("", response_model=Page[IncidentView], responses=problems())
 async def list_incidents(
     call: Call = LIST,
@@ -74,9 +85,10 @@ async def list_incidents(
     return call.shown(Page[IncidentView](items=items, next_cursor=following))
 
 
-@router.post("", status_code=201, response_model=IncidentView, responses=problems(404))
+@router.post("", status_code=201, response_model=OpenedView, responses=problems(404))
 async def open_incident(wish: NewIncident, call: Call = OPEN, dry_run: DryRun = False) -> Response:
-    """Opens an incident."""
+    """Opens an incident, and tells the person: in the chat, or who follows the session at a terminal."""
+    ear = await ear_of(call.deps.runs, call.caller)
 
     async def work(session: AsyncSession) -> Answer:
         if wish.project_id is not None:
@@ -90,9 +102,14 @@ async def open_incident(wish: NewIncident, call: Call = OPEN, dry_run: DryRun = 
             opened_by=call.caller.actor,
             created_at=call.now,
         )
+        told = ear if await _recent(session, call) < TOLD_AN_HOUR else None
         session.add(row)
         await session.flush()
-        return Answer(IncidentView.model_validate(row), f"incident/{row.id}", 201)
+        if told is not None:
+            tell(session, told, call.now, f"incident.{row.id}", _words(row))
+        opened = IncidentView.model_validate(row).model_dump()
+        view = OpenedView(**opened, notified=told.way if told else None)
+        return Answer(view, f"incident/{row.id}", 201)
 
     return await call.change(work)
 
@@ -118,6 +135,18 @@ async def resolve_incident(
         return Answer(IncidentView.model_validate(row), f"incident/{row.id}")
 
     return await call.change(work)
+
+
+async def _recent(session: AsyncSession, call: Call) -> int:
+    query = select(func.count()).where(
+        Incident.user_id == call.caller.user, Incident.created_at > call.now - timedelta(hours=1)
+    )
+    return await session.scalar(query) or 0
+
+
+def _words(row: Incident) -> str:
+    more = f"\n{row.description[:WORDS]}" if row.description else ""
+    return f"Somebody has to look at this: {row.title}{more}\n(incident {row.id})"
 
 
 async def _owned(session: AsyncSession, call: Call, incident_id: int) -> Incident:
