@@ -52,6 +52,8 @@ AUDIENCE_BRIDGE: Final = "agentsession-bridge"
 BRIDGE_TOKEN_FILE: Final = "/var/run/secrets/agentsession.dev/bridge/token"
 TOKEN_DIRECTORY: Final = "/var/run/secrets/agentsession.dev/gateway"
 TOKEN_FILE: Final = f"{TOKEN_DIRECTORY}/token"
+ORCHESTRATOR_TOKEN_DIRECTORY: Final = "/var/run/secrets/agentsession.dev/orchestrator"
+ORCHESTRATOR_TOKEN_FILE: Final = f"{ORCHESTRATOR_TOKEN_DIRECTORY}/token"
 WORKSPACE: Final = "/workspace"
 
 # The mailbox of a task's agent; its runs have a share of their own.

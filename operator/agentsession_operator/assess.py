@@ -114,7 +114,7 @@ def _is_outdated(world: World, record: RunRecord | None, job: JobView | None) ->
         and job is not None
         and record.state is RunState.OPEN
         and record.hello_at is not None
-        and job.config_hash != config_hash(world.effective, world.gateway_url)
+        and job.config_hash != config_hash(world.effective, world.services)
     )
 
 

@@ -175,7 +175,7 @@ class Executor:
         )
         if not began:
             return False
-        body = build_job(world.session, world.effective, action.run, world.gateway_url)
+        body = build_job(world.session, world.effective, action.run, world.services)
         made = await self._cluster.create_job(body)
         self._cache.jobs.put(key, made["metadata"]["name"], job_view(made))
         await self._store.job_made(world.session.mailbox, run=run)

@@ -132,7 +132,7 @@ def hello_deadline(world: World, record: RunRecord, pod: PodView | None) -> floa
 def _start_must_end(
     world: World, record: RunRecord, job: JobView, pod: PodView | None
 ) -> RunEnd | None:
-    if job.config_hash != config_hash(world.effective, world.gateway_url):
+    if job.config_hash != config_hash(world.effective, world.services):
         return RunEnd(Reason.OUTDATED, "its settings changed before it said hello", counted=False)
     deadline = hello_deadline(world, record, pod)
     if deadline is not None and world.ends_now >= deadline:

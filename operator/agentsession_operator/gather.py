@@ -14,6 +14,7 @@ from agentsession_core.mailbox.model import MailboxState
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import Settings
 from agentsession_operator.assess import current_run
+from agentsession_operator.builders.services import Services
 from agentsession_operator.cache import Cache
 from agentsession_operator.clocks import Clocks
 from agentsession_operator.cluster import Cluster, ClusterError, NotFoundError
@@ -128,7 +129,7 @@ class Gatherer:
             mailbox=mailbox,
             holds_mailbox=self._cache.mailbox_holder(session.mailbox) == key,
             limits=self._limits,
-            gateway_url=settings.gateway.url,
+            services=Services(settings.gateway.url, settings.orchestrator.url),
             local_now=local_now,
         )
 

@@ -17,6 +17,7 @@ from agentsession_core.api import (
 from agentsession_core.effective import Effective
 from agentsession_core.mailbox.letters import GivenUp
 from agentsession_core.mailbox.model import MailboxState
+from agentsession_operator.builders.services import Services
 from agentsession_operator.model import Children
 
 
@@ -113,7 +114,7 @@ class World:
     mailbox: MailboxState
     holds_mailbox: bool
     limits: Limits
-    gateway_url: str
+    services: Services
     complaint: Problem | None = None
     refused: Refusal | None = None
     may_roll: bool = True

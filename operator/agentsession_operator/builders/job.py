@@ -10,22 +10,26 @@ from agentsession_core import naming
 from agentsession_core.api import AgentSession
 from agentsession_core.effective import Effective
 from agentsession_operator.builders.owner import owner_reference
+from agentsession_operator.builders.services import Services
 
 AGENT_UID: Final = 1000
 FINISHED_JOB_SECONDS: Final = 300
 TERMINATION_GRACE_SECONDS: Final = 30
 TOKEN_SECONDS_LIMIT: Final = 86_400
+GATEWAY_TOKEN: Final = "gateway-token"  # noqa: S105 - a volume's name
+ORCHESTRATOR_TOKEN: Final = "orchestrator-token"  # noqa: S105
 DEFAULT_RESOURCES: Final = {
     "requests": {"cpu": "100m", "memory": "256Mi", "ephemeral-storage": "64Mi"},
     "limits": {"memory": "2Gi", "ephemeral-storage": "2Gi"},
 }
 
 
-def config_hash(effective: Effective, gateway_url: str) -> str:
+def config_hash(effective: Effective, services: Services) -> str:
     """Changes when a run that is started now would differ from one started before."""
     pod = {
         "image": effective.image.image if effective.image else None,
-        "gateway": gateway_url,
+        "gateway": services.gateway,
+        "orchestrator": services.orchestrator,
         "model": effective.model,
         "args": effective.args,
         "processMode": effective.process_mode,
@@ -41,7 +45,7 @@ def config_hash(effective: Effective, gateway_url: str) -> str:
 
 
 def build_job(
-    session: AgentSession, effective: Effective, run: int, gateway_url: str
+    session: AgentSession, effective: Effective, run: int, services: Services
 ) -> dict[str, Any]:
     """The Job of run number `run`. Raises ValueError if no image is known for the agent type."""
     metadata = session.metadata
@@ -53,7 +57,7 @@ def build_job(
             "name": naming.job_name(metadata.name, run),
             "namespace": metadata.namespace,
             "labels": labels,
-            "annotations": {naming.ANNOTATION_CONFIG_HASH: config_hash(effective, gateway_url)},
+            "annotations": {naming.ANNOTATION_CONFIG_HASH: config_hash(effective, services)},
             "ownerReferences": [owner_reference(session)],
         },
         "spec": {
@@ -65,13 +69,13 @@ def build_job(
             "ttlSecondsAfterFinished": FINISHED_JOB_SECONDS,
             "template": {
                 "metadata": {"labels": {**labels, naming.LABEL_NETWORK: effective.network.value}},
-                "spec": _pod_spec(session, effective, gateway_url),
+                "spec": _pod_spec(session, effective, services),
             },
         },
     }
 
 
-def _pod_spec(session: AgentSession, effective: Effective, gateway_url: str) -> dict[str, Any]:
+def _pod_spec(session: AgentSession, effective: Effective, services: Services) -> dict[str, Any]:
     pod = effective.pod
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
@@ -87,8 +91,8 @@ def _pod_spec(session: AgentSession, effective: Effective, gateway_url: str) -> 
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(effective, gateway_url)],
-        "volumes": _volumes(session, effective),
+        "containers": [_container(session.spec.user.id, effective, services)],
+        "volumes": _volumes(session, effective, services),
     }
     if pod.image_pull_secrets:
         spec["imagePullSecrets"] = [secret.to_api() for secret in pod.image_pull_secrets]
@@ -101,15 +105,29 @@ def _pod_spec(session: AgentSession, effective: Effective, gateway_url: str) -> 
     return spec
 
 
-def _container(effective: Effective, gateway_url: str) -> dict[str, Any]:
+def _container(user: str, effective: Effective, services: Services) -> dict[str, Any]:
     if effective.image is None:
         raise ValueError(f"no image is configured for agent type {effective.agent_type}")
     env = [variable.to_api() for variable in effective.env]
     # Last, so that a session cannot point its runner elsewhere by accident.
     env += [
-        {"name": "AGENTSESSION_GATEWAY_URL", "value": gateway_url},
+        {"name": "AGENTSESSION_GATEWAY_URL", "value": services.gateway},
         {"name": "AGENT_TYPE", "value": effective.agent_type.value},
     ]
+    mounts = [
+        {"name": "workspace", "mountPath": naming.WORKSPACE},
+        {"name": "home", "mountPath": "/home/agent"},
+        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a path in the container
+        {"name": GATEWAY_TOKEN, "mountPath": naming.TOKEN_DIRECTORY, "readOnly": True},
+    ]
+    if services.orchestrator:
+        env += [
+            {"name": "ORCHESTRATOR_API_URL", "value": services.orchestrator},
+            {"name": "ORCHESTRATOR_API_TOKEN_FILE", "value": naming.ORCHESTRATOR_TOKEN_FILE},
+            {"name": "ORCHESTRATOR_USER_ID", "value": user},
+        ]
+        path = naming.ORCHESTRATOR_TOKEN_DIRECTORY
+        mounts.append({"name": ORCHESTRATOR_TOKEN, "mountPath": path, "readOnly": True})
     return {
         "name": naming.RUNNER_CONTAINER,
         "image": effective.image.image,
@@ -122,37 +140,30 @@ def _container(effective: Effective, gateway_url: str) -> dict[str, Any]:
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        "volumeMounts": [
-            {"name": "workspace", "mountPath": naming.WORKSPACE},
-            {"name": "home", "mountPath": "/home/agent"},
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a path in the container
-            {"name": "gateway-token", "mountPath": naming.TOKEN_DIRECTORY, "readOnly": True},
-            *(effective.pod.volume_mounts or ()),
-        ],
+        "volumeMounts": [*mounts, *(effective.pod.volume_mounts or ())],
     }
 
 
-def _volumes(session: AgentSession, effective: Effective) -> list[dict[str, Any]]:
+def _volumes(
+    session: AgentSession, effective: Effective, services: Services
+) -> list[dict[str, Any]]:
     # A managed API server may cap a token's life at 24 h; kubelet renews it long before its end.
     token_seconds = min(TOKEN_SECONDS_LIMIT, max(effective.active_deadline + 3_600, 7_200))
     claim = naming.volume_claim_name(session.metadata.name)
+    tokens = [_token_volume(GATEWAY_TOKEN, naming.AUDIENCE_GATEWAY, token_seconds)]
+    if services.orchestrator:
+        audience = naming.AUDIENCE_ORCHESTRATOR
+        tokens.append(_token_volume(ORCHESTRATOR_TOKEN, audience, token_seconds))
     return [
         {"name": "workspace", "persistentVolumeClaim": {"claimName": claim}},
         {"name": "home", "emptyDir": {"sizeLimit": "512Mi"}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
-        {
-            "name": "gateway-token",
-            "projected": {
-                "sources": [
-                    {
-                        "serviceAccountToken": {
-                            "path": "token",
-                            "audience": naming.AUDIENCE_GATEWAY,
-                            "expirationSeconds": token_seconds,
-                        }
-                    }
-                ]
-            },
-        },
+        *tokens,
         *(effective.pod.volumes or ()),
     ]
+
+
+def _token_volume(name: str, audience: str, seconds: int) -> dict[str, Any]:
+    """A token of the pod's own that one audience takes and no other."""
+    token = {"path": "token", "audience": audience, "expirationSeconds": seconds}
+    return {"name": name, "projected": {"sources": [{"serviceAccountToken": token}]}}

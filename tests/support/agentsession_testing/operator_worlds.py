@@ -17,13 +17,14 @@ from agentsession_core.mailbox.model import (
 )
 from agentsession_core.settings import AgentImage
 from agentsession_operator.builders.job import config_hash
+from agentsession_operator.builders.services import Services
 from agentsession_operator.model import Children, ClaimView, JobView, PodView
 from agentsession_operator.plan import plan
 from agentsession_operator.world import Limits, World
 
 NOW = 1_800_000_000.0
 UID = "11111111-2222-3333-4444-555555555555"
-GATEWAY = "http://agentsession-gateway.agentsession-system:8080"
+SERVICES = Services("http://agentsession-gateway.agentsession-system:8080")
 IMAGES = {AgentType.CLAUDE_CODE: AgentImage(image="localhost/agent:1")}
 EMPTY = MailboxState(
     waiting=0,
@@ -88,7 +89,7 @@ def make_world(session: AgentSession | None = None, **changes: Any) -> World:
         mailbox=EMPTY,
         holds_mailbox=True,
         limits=Limits(drain_grace=30, backoff_base=2, backoff_limit=300, hello_timeout=120),
-        gateway_url=GATEWAY,
+        services=SERVICES,
     )
     return replace(world, **changes)
 
@@ -113,7 +114,7 @@ def make_job(number: int = 1, **changes: Any) -> JobView:
         uid=f"job-{number}",
         session_uid=UID,
         run=number,
-        config_hash=config_hash(make_world().effective, GATEWAY),
+        config_hash=config_hash(make_world().effective, SERVICES),
         deleting=False,
         failed_reason=None,
         complete=False,

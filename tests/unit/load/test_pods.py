@@ -7,9 +7,11 @@ from agentsession_core.api import AgentSession
 from agentsession_core.effective import merge
 from agentsession_core.settings import AgentImage, Settings
 from agentsession_operator.builders.job import build_job
+from agentsession_operator.builders.services import Services
 from agentsession_operator.model import pod_view
 from sessionload.pods import RunPod, ended_status, running_pod, token_request
 
+SERVICES = Services("http://127.0.0.1:8080")
 SESSION = {
     "apiVersion": "agentsession.dev/v1alpha1",
     "kind": "AgentSession",
@@ -23,7 +25,7 @@ def run_pod() -> dict[str, Any]:
     session = AgentSession.from_api(SESSION)
     image = AgentImage(image="localhost/played:none")
     effective = merge(session.spec, None, Settings().defaults, {"claude-code": image})  # type: ignore[dict-item]
-    template = build_job(session, effective, 1, "http://127.0.0.1:8080")["spec"]["template"]
+    template = build_job(session, effective, 1, SERVICES)["spec"]["template"]
     return {
         "metadata": {"name": "anna-r1-x", "uid": "pod-1", **copy.deepcopy(template["metadata"])},
         "spec": {**template["spec"], "nodeName": "localcluster"},
