@@ -1,10 +1,10 @@
-"""Logging of the service processes: one JSON object per line on standard output."""
+"""Logging of the service processes: one JSON object per line, on standard output as a rule."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from typing import Final
+from typing import Final, TextIO
 
 import structlog
 
@@ -14,8 +14,9 @@ _QUIET: Final = ("httpx", "httpcore", "kubernetes_asyncio", "urllib3", "asyncio"
 _SILENT: Final = ("telegram",)
 
 
-def configure(level: str, service: str) -> None:
-    """Sends the process's structlog and standard-library records to standard output as JSON.
+def configure(level: str, service: str, stream: TextIO | None = None) -> None:
+    """Sends the process's structlog and standard-library records to a stream as JSON; standard output
+    if none is given.
 
     `level` is a level of the standard library, e.g. INFO; `service` stands in every line.
     """
@@ -33,7 +34,7 @@ def configure(level: str, service: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

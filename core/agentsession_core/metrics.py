@@ -118,16 +118,7 @@ class MailboxMetrics(Observer):
             "Messages that Redis has lost; their senders were told.",
             registry=registry,
         )
-        self._redis_errors = Counter(
-            "agentsession_redis_errors",
-            "Calls to Redis that failed after their retries, by kind of error.",
-            ["kind"],
-            registry=registry,
-        )
-
-    def redis_failed(self, error: Exception) -> None:
-        """A call to Redis failed for good."""
-        self._redis_errors.labels(type(error).__name__).inc()
+        self.redis_failed = RedisErrors(registry)
 
     def message_came(self, source: str, admission: str) -> None:
         self._messages.labels(within(source, Source), admission).inc()
@@ -162,6 +153,22 @@ class MailboxMetrics(Observer):
 
     def message_lost(self) -> None:
         self._lost.inc()
+
+
+class RedisErrors:
+    """Calls to Redis that failed for good."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._errors = Counter(
+            "agentsession_redis_errors",
+            "Calls to Redis that failed after their retries, by kind of error.",
+            ["kind"],
+            registry=registry,
+        )
+
+    def __call__(self, error: Exception) -> None:
+        """Counts one."""
+        self._errors.labels(type(error).__name__).inc()
 
 
 class ApiMetrics:

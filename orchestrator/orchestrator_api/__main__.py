@@ -1,116 +1,35 @@
-"""`orchestrator-api`: puts the process together and runs it."""
+"""`orchestrator-api`: the server, its migrations, and its first token."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import secrets
 import signal
 import sys
-import time
-from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
-import uvicorn
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from agentsession_core import kube, logs, naming
-from agentsession_core.cluster import KubernetesCluster
-from agentsession_core.identity import TokenIdentity
-from agentsession_core.mailbox.connect import connect
-from agentsession_core.mailbox.publishing import Publishing
-from agentsession_core.mailbox.store import MailboxStore
+from agentsession_core import kube, logs
 from agentsession_core.settings import (
     CONFIG_FILE,
-    DATABASE_PASSWORD,
-    ENCRYPTION_KEY,
-    REDIS_PASSWORD,
     SECRETS_DIRECTORY,
     SecretFiles,
     Settings,
     SettingsError,
     load_settings,
 )
-from agentsession_core.tasks import run_until_first_ends
-from orchestrator_api.app import create_app
 from orchestrator_api.callers import Scope
-from orchestrator_api.database import Database, database_url
-from orchestrator_api.deps import Deps
+from orchestrator_api.database import Database, database_refused
 from orchestrator_api.migrating import migrate, outdated
-from orchestrator_api.relay import Relay
-from orchestrator_api.sealing import Sealer, SealError
+from orchestrator_api.serving import StartError, new_id, now, open_database, serve
 from orchestrator_api.tables import ApiToken
 from orchestrator_api.tokens import make_token
 from orchestrator_api.views import UserId
-
-SHUTDOWN_SECONDS = 25
-
-
-def new_id() -> str:
-    """Twelve hexadecimal digits."""
-    return secrets.token_hex(6)
-
-
-def open_database(settings: Settings, secret_files: SecretFiles) -> Database:
-    """The database that the settings name."""
-    database = settings.orchestrator.database
-    return Database(
-        database_url(database, secret_files.read(DATABASE_PASSWORD)), database.connections
-    )
-
-
-def sealer_of(secret_files: SecretFiles) -> Sealer | None:
-    """What seals secrets; None where no key is given. Raises SealError."""
-    keys = secret_files.read(ENCRYPTION_KEY)
-    return None if keys is None else Sealer(keys)
-
-
-async def serve(settings: Settings, secret_files: SecretFiles, host: str, *, cluster: bool) -> None:
-    """Runs the API until it is told to stop. Raises kube.KubeConfigError, SQLAlchemyError."""
-    database = open_database(settings, secret_files)
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(database.close)
-        if database.is_sqlite:
-            # One process, one file: there is nobody else who could migrate it.
-            await migrate(database)
-        redis = await stack.enter_async_context(
-            connect(settings.redis.url, secret_files.read(REDIS_PASSWORD))
-        )
-        identity = None
-        if cluster:
-            api = await stack.enter_async_context(kube.connect("orchestrator-api"))
-            identity = TokenIdentity(
-                KubernetesCluster(api),
-                naming.AUDIENCE_ORCHESTRATOR,
-                settings.session_namespaces,
-                time.monotonic,
-            )
-        publishing = Publishing(redis)
-        relay = Relay(database, publishing)
-        deps = Deps(
-            database=database,
-            identity=identity,
-            runs=MailboxStore(redis),
-            now=lambda: datetime.now(UTC),
-            new_id=new_id,
-            committed=relay.committed,
-            strict_approvals=settings.orchestrator.approvals == "All",
-            sealer=sealer_of(secret_files),
-            streams=publishing,
-        )
-        config = uvicorn.Config(
-            create_app(deps),
-            host=host,
-            port=settings.orchestrator.port,
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        )
-        await run_until_first_ends(uvicorn.Server(config).serve(), relay.run())
 
 
 async def make_first_token(
@@ -118,7 +37,7 @@ async def make_first_token(
 ) -> str:
     """Makes a token without one: for whoever may run programs beside the database."""
     made = make_token(new_id())
-    now = datetime.now(UTC)
+    began = now()
     async with database.writing() as session:
         session.add(
             ApiToken(
@@ -128,14 +47,15 @@ async def make_first_token(
                 sha256=made.sha256,
                 scopes=sorted(scopes),
                 created_by="orchestrator-api",
-                created_at=now,
-                expires_at=None if days is None else now + timedelta(days=days),
+                created_at=began,
+                expires_at=None if days is None else began + timedelta(days=days),
             )
         )
     return made.text
 
 
-def _parser() -> argparse.ArgumentParser:
+def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line, or these words in its place. Exits when it cannot be meant."""
     parser = argparse.ArgumentParser(prog="orchestrator-api", description=__doc__)
     parser.add_argument("--config", type=Path, default=Path(CONFIG_FILE), help="YAML file")
     parser.add_argument(
@@ -155,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument(
         "--scope", action="append", choices=[scope.value for scope in Scope], required=True
     )
-    return parser
+    return parser.parse_args(words)
 
 
 async def _carry_out(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -182,7 +102,7 @@ async def _carry_out(arguments: argparse.Namespace, settings: Settings) -> None:
 
 def main() -> None:
     """Entry point of the console script."""
-    arguments = _parser().parse_args()
+    arguments = parse_arguments()
     try:
         settings = load_settings(arguments.config)
         if arguments.command == "create-token":
@@ -191,18 +111,21 @@ def main() -> None:
         sys.exit(f"orchestrator-api: {error}")
     except ValidationError:
         sys.exit(f"orchestrator-api: {arguments.user!r} cannot be a user's id")
-    logs.configure(settings.log_level, "orchestrator")
+    # Of create-token standard output is the token and nothing else.
+    stream = sys.stderr if arguments.command == "create-token" else sys.stdout
+    logs.configure(settings.log_level, "orchestrator", stream)
     # uvicorn raises the signal that stopped it once more: a stop that was asked for is no failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if arguments.command == "serve":
         structlog.get_logger(__name__).info("starting", config=str(arguments.config))
     try:
         asyncio.run(_carry_out(arguments, settings))
-    except (kube.KubeConfigError, SealError) as error:
+    except kube.KubeConfigError as error:
+        sys.exit(f"orchestrator-api: {error}, or serve people alone with --no-cluster")
+    except StartError as error:
         sys.exit(f"orchestrator-api: {error}")
     except (SQLAlchemyError, OSError) as error:
-        # Its text has the statement and its values: the name says enough.
-        sys.exit(f"orchestrator-api: the database cannot be used: {type(error).__name__}")
+        sys.exit(f"orchestrator-api: {database_refused(settings.orchestrator.database, error)}")
 
 
 if __name__ == "__main__":

@@ -80,6 +80,20 @@ def create_app(deps: Deps) -> FastAPI:
 async def _each_request(
     request: Request, call_next: Callable[[Request], Awaitable[Response]]
 ) -> Response:
+    deps: Deps = request.app.state.deps
+    began, status = deps.clock(), 500
+    try:
+        response = await _answer(request, call_next)
+        status = response.status_code
+    finally:
+        route = getattr(request.scope.get("route"), "path", None)
+        deps.metrics.answered(request.method, route, status, deps.clock() - began)
+    return response
+
+
+async def _answer(
+    request: Request, call_next: Callable[[Request], Awaitable[Response]]
+) -> Response:
     request_id = request_id_of(request)
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=request_id)

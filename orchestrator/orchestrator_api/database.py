@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
-from agentsession_core.settings import DatabaseSettings
+from agentsession_core.settings import DATABASE_PASSWORD, DatabaseSettings
 
 BUSY_MILLISECONDS: Final = 10_000
 STATEMENT_MILLISECONDS: Final = 30_000
@@ -25,6 +25,23 @@ def database_url(settings: DatabaseSettings, password: SecretStr | None) -> URL:
         return url.set(drivername="sqlite+aiosqlite")
     secret = password.get_secret_value() if password else None
     return url.set(drivername="postgresql+asyncpg", password=secret)
+
+
+def database_refused(settings: DatabaseSettings, error: Exception) -> str:
+    """Why the database cannot be used and what to do about it.
+
+    Never the error's own text: that has the statement and its values.
+    """
+    url = make_url(settings.url)
+    # SQLAlchemy's error, the driver's, and what PostgreSQL said.
+    said = getattr(error, "orig", None) or error
+    kind = type(said.__cause__ or said).__name__
+    if url.get_backend_name() == "sqlite":
+        return f"{url.database} cannot be used ({kind}): it must be a file in a folder to write in"
+    return (
+        f"PostgreSQL at {url.host}:{url.port or 5432} cannot be used ({kind}): is it there, has it "
+        f"database {url.database}, and is the secret file {DATABASE_PASSWORD} user {url.username}'s?"
+    )
 
 
 class Database:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from agentsession_core.identity import Identity
 from agentsession_core.mailbox.publishing import Publishing
 from agentsession_core.mailbox.store import MailboxStore
 from orchestrator_api.database import Database
+from orchestrator_api.metrics import Metrics
 from orchestrator_api.sealing import Sealer
 
 
@@ -18,7 +20,7 @@ class Deps:
     """The API's collaborators. `now` is an aware UTC time, `new_id` twelve hexadecimal digits.
 
     Without `identity` and `runs` (outside of a cluster) only API tokens are taken, without `sealer`
-    no secrets. `committed` is told when something waits in the outbox.
+    no secrets. `committed` is told when something waits in the outbox. `clock` counts seconds.
     """
 
     database: Database
@@ -30,3 +32,5 @@ class Deps:
     strict_approvals: bool = False
     sealer: Sealer | None = None
     streams: Publishing | None = None
+    metrics: Metrics = field(default_factory=Metrics)
+    clock: Callable[[], float] = time.monotonic

@@ -47,6 +47,16 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- if gt (len (compact (list $anthropic.apiKey $anthropic.existingSecret $anthropic.oauthToken))) 1 -}}
 {{- fail "give only one of gateway.models.anthropic.apiKey, .existingSecret and .oauthToken" -}}
 {{- end -}}
+{{- $database := .Values.orchestrator.database -}}
+{{- if and (not $database.url) (gt (int .Values.orchestrator.replicas) 1) -}}
+{{- fail (printf "orchestrator.replicas is %d, and SQLite takes one process: give orchestrator.database.url of a PostgreSQL" (int .Values.orchestrator.replicas)) -}}
+{{- end -}}
+{{- if and (not $database.url) (or $database.password $database.existingSecret) -}}
+{{- fail "orchestrator.database has a password and no url: give postgresql://USER@HOST:5432/NAME, or leave out the password for SQLite" -}}
+{{- end -}}
+{{- if and $database.password $database.existingSecret -}}
+{{- fail "give only one of orchestrator.database.password and orchestrator.database.existingSecret" -}}
+{{- end -}}
 {{- $telegram := .Values.bridge.telegram -}}
 {{- if and $telegram.token $telegram.existingSecret -}}
 {{- fail "give only one of bridge.telegram.token and bridge.telegram.existingSecret" -}}
@@ -72,7 +82,7 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- end -}}
 
 {{/* A secret made once: kept from the cluster when it is there, the same in the whole rendering.
-     Call: (list $ "secret name" "key") */}}
+     Call: (list $ "secret name" "key"), with a fourth item if it is to be another than 40 letters. */}}
 {{- define "agentsession.generated" -}}
 {{- $root := index . 0 -}}
 {{- $id := printf "%s/%s" (index . 1) (index . 2) -}}
@@ -83,7 +93,8 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- if not (hasKey $known $id) -}}
 {{- $secret := lookup "v1" "Secret" $root.Release.Namespace (index . 1) | default dict -}}
 {{- $present := index ($secret.data | default dict) (index . 2) | default "" -}}
-{{- $_ := set $known $id (ternary ($present | b64dec) (randAlphaNum 40) (ne $present "")) -}}
+{{- $new := gt (len .) 3 | ternary (last .) (randAlphaNum 40) -}}
+{{- $_ := set $known $id (ternary ($present | b64dec) $new (ne $present "")) -}}
 {{- end -}}
 {{- index $known $id -}}
 {{- end -}}
@@ -155,6 +166,39 @@ https://api.anthropic.com
 {{- end -}}
 {{- end -}}
 
+{{/* The Secret with what encrypts projects' secrets. */}}
+{{- define "agentsession.encryptionSecret" -}}
+{{- .Values.orchestrator.encryption.existingSecret | default (include "agentsession.name" (list . "orchestrator")) -}}
+{{- end -}}
+
+{{/* The Secret with PostgreSQL's password; empty if there is none. */}}
+{{- define "agentsession.databaseSecret" -}}
+{{- $database := .Values.orchestrator.database -}}
+{{- if $database.existingSecret -}}
+{{- $database.existingSecret -}}
+{{- else if $database.password -}}
+{{- include "agentsession.name" (list . "orchestrator-database") -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "agentsession.orchestratorConfig" -}}
+{{- $database := .Values.orchestrator.database -}}
+{{- dict
+    "port" 8080
+    "metricsPort" 9090
+    "url" (printf "http://%s.%s.svc:8080" (include "agentsession.name" (list . "orchestrator")) .Release.Namespace)
+    "approvals" .Values.orchestrator.approvals
+    "database" (dict "url" ($database.url | default "sqlite:////var/lib/orchestrator/orchestrator.db") "connections" (int $database.connections))
+    | toYaml -}}
+{{- end -}}
+
+{{/* Annotations of what migrates PostgreSQL. Call: its weight. */}}
+{{- define "agentsession.migrationHook" -}}
+helm.sh/hook: pre-install,pre-upgrade
+helm.sh/hook-weight: {{ quote . }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
+
 {{- define "agentsession.bridgeConfig" -}}
 {{- $bridge := .Values.bridge -}}
 {{- dict
@@ -168,12 +212,16 @@ https://api.anthropic.com
     | toYaml -}}
 {{- end -}}
 
-{{/* config.yaml of operator, gateway and bridge. */}}
+{{/* config.yaml of operator, gateway, bridge and orchestrator. */}}
 {{- define "agentsession.config" -}}
 {{- $agent := dict "image" (include "agentsession.image" (list . "agent")) "pullPolicy" .Values.images.agent.pullPolicy -}}
 {{- $models := dict "anthropic" (dict "baseURL" (include "agentsession.modelBaseURL" .)) "prices" .Values.gateway.models.prices -}}
 {{- $gateway := dict "url" (printf "http://%s.%s.svc:8080" (include "agentsession.name" (list . "gateway")) .Release.Namespace) "port" 8080 "metricsPort" 9090 "serviceAccount" (include "agentsession.name" (list . "gateway")) "models" $models -}}
 {{- $operator := merge (dict "port" 8080 "metricsPort" 9090) .Values.operator.settings -}}
+{{- $orchestrator := dict -}}
+{{- if .Values.orchestrator.enabled -}}
+{{- $orchestrator = include "agentsession.orchestratorConfig" . | fromYaml -}}
+{{- end -}}
 {{- dict
     "release" .Release.Name
     "namespace" .Release.Namespace
@@ -185,6 +233,7 @@ https://api.anthropic.com
     "gateway" $gateway
     "operator" $operator
     "bridge" (include "agentsession.bridgeConfig" . | fromYaml)
+    "orchestrator" $orchestrator
     "rollout" .Values.rollout
     | toYaml -}}
 {{- end -}}
@@ -235,7 +284,7 @@ image: {{ include "agentsession.image" . }}
 imagePullPolicy: {{ (index (index . 0).Values.images (index . 1)).pullPolicy }}
 {{- end -}}
 
-{{/* HTTP probes of operator and gateway. Readiness asks Redis and the API server, hence its timeout. */}}
+{{/* HTTP probes of the services. Readiness asks what they work with, hence its timeout. */}}
 {{- define "agentsession.probes" -}}
 startupProbe:
   httpGet: {path: /healthz, port: http}
@@ -305,6 +354,46 @@ readinessProbe:
 {{- $url := urlParse (index . 0) -}}
 {{- $port := regexFind ":[0-9]+$" $url.host | trimPrefix ":" -}}
 {{- $port | default (ternary 80 (index . 1) (eq $url.scheme "http")) -}}
+{{- end -}}
+
+{{/* Egress rules that several parts have: names, ... */}}
+{{- define "agentsession.dnsEgress" -}}
+{{- with .Values.networkPolicy.dns -}}
+# Names.
+- to:
+    {{- toYaml . | nindent 4 }}
+  ports:
+    - {protocol: UDP, port: 53}
+    - {protocol: TCP, port: 53}
+{{- end -}}
+{{- end -}}
+
+{{/* ... Redis, of which one of your own is anywhere, ... */}}
+{{- define "agentsession.redisEgress" -}}
+{{- if .Values.redis.enabled -}}
+- to:
+    - podSelector:
+        matchLabels:
+          {{- include "agentsession.selectorLabels" (list . "redis") | nindent 10 }}
+  ports:
+    - {protocol: TCP, port: 6379}
+{{- else -}}
+- ports:
+    - {protocol: TCP, port: {{ include "agentsession.portOf" (list .Values.redis.url 6379) }}}
+{{- end -}}
+{{- end -}}
+
+{{/* ... and the API server. A chart cannot know its address: any, unless the values say. */}}
+{{- define "agentsession.apiServerEgress" -}}
+{{- $server := .Values.networkPolicy.apiServer -}}
+- ports:
+    {{- range $server.ports }}
+    - {protocol: TCP, port: {{ . }}}
+    {{- end }}
+  {{- with $server.to }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 {{- end -}}
 
 {{/* The ingress rule for metrics; empty if nobody may scrape. */}}

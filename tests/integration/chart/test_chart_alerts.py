@@ -57,6 +57,7 @@ TURNS = "agentsession_turns_total"
 STAGE = "agentsession_message_stage_seconds"
 TELEGRAM = "agentsession_bridge_telegram_calls_total"
 STANDBY = (("works", f"1x{MINUTES}"), ("stands-by", f"0x{MINUTES}"))
+ORCHESTRATOR = "agentsession_orchestrator_request_seconds_count"
 CASES: dict[str, Case] = {
     "AgentSessionOperatorDown": Case(
         {}, {f"agentsession_operator_places{{{HERE}}}": f"100x{MINUTES}"}, ""
@@ -159,6 +160,22 @@ CASES: dict[str, Case] = {
         },
         f'{HERE},outcome="flood"',
     ),
+    "AgentSessionOrchestratorDown": Case(
+        {f"agentsession_orchestrator_outbox_entries{{{HERE}}}": f"0x{MINUTES - 30} _x30"},
+        {f"agentsession_orchestrator_outbox_entries{{{HERE}}}": f"0x{MINUTES}"},
+    ),
+    "AgentSessionOrchestratorFails": Case(
+        {
+            f'{ORCHESTRATOR}{{{HERE},status="503"}}': OFTEN,
+            f'{ORCHESTRATOR}{{{HERE},status="200"}}': OFTEN,
+        },
+        # Refusals are no failures.
+        {
+            f'{ORCHESTRATOR}{{{HERE},status="503"}}': RARE,
+            f'{ORCHESTRATOR}{{{HERE},status="404"}}': OFTEN,
+        },
+    ),
+    "AgentSessionOutboxWaits": gauge("agentsession_orchestrator_outbox_oldest_seconds", 20, 600),
     "AgentSessionLimitsHit": Case(
         {
             f'agentsession_gateway_refusals_total{{{HERE},status="429",code="too_many_calls"}}': (

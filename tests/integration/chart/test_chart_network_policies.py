@@ -55,7 +55,9 @@ def test_without_policies_there_are_none(helm: Helm) -> None:
     assert policies(helm.objects(KEY, {"networkPolicy": {"enabled": False}})) == {}
 
 
-def test_every_pod_of_a_session_namespace_reaches_names_and_the_gateway(helm: Helm) -> None:
+def test_every_pod_of_a_session_namespace_reaches_names_gateway_and_orchestrator(
+    helm: Helm,
+) -> None:
     found = policies(helm.objects(KEY, {"sessions": {"namespaces": ["one", "two"]}}))
     for name in ("one", "two"):
         assert found[name, "sealed"] == {
@@ -78,6 +80,15 @@ def test_every_pod_of_a_session_namespace_reaches_names_and_the_gateway(helm: He
                     ],
                     "ports": tcp(8080),
                 },
+                {
+                    "to": [
+                        {
+                            "namespaceSelector": namespace(SYSTEM),
+                            "podSelector": part("orchestrator"),
+                        }
+                    ],
+                    "ports": tcp(8080),
+                },
             ],
         }
 
@@ -87,7 +98,7 @@ def test_dns_is_where_the_values_say(helm: Helm) -> None:
     sealed = policies(helm.objects(KEY, {"networkPolicy": {"dns": node}}))[AGENTS, "sealed"]
     assert sealed["egress"][0]["to"] == node
     none = policies(helm.objects(KEY, {"networkPolicy": {"dns": []}}))[AGENTS, "sealed"]
-    assert [rule["ports"] for rule in none["egress"]] == [tcp(8080)]
+    assert [rule["ports"] for rule in none["egress"]] == [tcp(8080), tcp(8080)]
 
 
 def world(objects: list[Object]) -> list[Object]:
@@ -172,8 +183,8 @@ def ingress(objects: list[Object], name: str) -> Any:
     return spec["ingress"]
 
 
-def test_redis_is_for_operator_and_gateway(helm: Helm) -> None:
-    peers = [{"podSelector": part("operator")}, {"podSelector": part("gateway")}]
+def test_redis_is_for_the_parts_that_use_it(helm: Helm) -> None:
+    peers = [{"podSelector": part(name)} for name in ("operator", "gateway", "orchestrator")]
     assert ingress(helm.objects(KEY), "redis") == [{"from": peers, "ports": tcp(6379)}]
 
 
@@ -185,7 +196,7 @@ def test_the_model_server_is_for_the_gateway(helm: Helm) -> None:
 def test_a_part_that_does_not_run_has_no_policy(helm: Helm) -> None:
     own = {"redis": {"enabled": False, "url": "redis://r:6379/0"}}
     names = {name for _, name in policies(helm.objects(KEY, own))}
-    assert names == {"sealed", "internet", "gateway", "operator"}
+    assert names == {"sealed", "internet", "gateway", "operator", "orchestrator"}
 
 
 def test_the_gateway_is_for_session_namespaces(helm: Helm) -> None:

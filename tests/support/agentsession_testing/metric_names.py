@@ -11,6 +11,7 @@ from agentsession_bridge.metrics import Metrics as BridgeMetrics
 from agentsession_gateway.metrics import Metrics as GatewayMetrics
 from agentsession_operator.cache import Cache
 from agentsession_operator.metrics import Metrics as OperatorMetrics
+from orchestrator_api.metrics import Metrics as OrchestratorMetrics
 
 OWN = "agentsession_"
 
@@ -41,6 +42,7 @@ def registries() -> dict[str, CollectorRegistry]:
         "operator": operator.registry,
         "gateway": GatewayMetrics().registry,
         "bridge": BridgeMetrics().registry,
+        "orchestrator": OrchestratorMetrics().registry,
     }
 
 

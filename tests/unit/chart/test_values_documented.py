@@ -19,7 +19,9 @@ WHOLE = {"resources", "defaultTemplate", "nodeSelector", "affinity", "podAnnotat
 PER_PART = {"resources", "priorityClassName", "nodeSelector", "tolerations", "affinity"} | {
     "podAnnotations"
 }
-PARTS = {"operator", "gateway", "bridge", "redis", "modelServer", "telegramServer"}
+PARTS = {"operator", "gateway", "bridge", "orchestrator", "redis", "modelServer"} | {
+    "telegramServer"
+}
 
 
 def leaves(values: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
