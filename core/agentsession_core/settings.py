@@ -192,9 +192,8 @@ class DatabaseSettings(SettingsModel):
 
 
 class OrchestratorSettings(SettingsModel):
-    """The platform's API. `url` is where run pods reach it; empty where it is not installed."""
+    """The platform's API."""
 
-    url: str = Field(default="", pattern=r"^(https?://.+)?$")
     port: int = Field(default=8080, ge=1, le=65535)
     metrics_port: int = Field(default=9090, ge=1, le=65535)
     # Where run pods reach it; empty where there is none.
