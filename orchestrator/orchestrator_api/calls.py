@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -21,21 +21,19 @@ from starlette.responses import Response
 
 from agentsession_core.caller import bearer_token
 from agentsession_core.problems import ProblemError
-from orchestrator_api import approvals, audit
+from orchestrator_api import approvals, audit, idempotency
 from orchestrator_api.authentication import authenticate
 from orchestrator_api.callers import Caller
 from orchestrator_api.deps import Deps
+from orchestrator_api.idempotency import Keyed
 from orchestrator_api.rights import Operation, require, require_user, waits_for_approval
 from orchestrator_api.sealing import Sealer
-from orchestrator_api.tables import IdempotencyKey
 from orchestrator_api.telling import ear_of
 
 T = TypeVar("T")
 USER_HEADER: Final = "orchestrator-user"
 REQUEST_ID_HEADER: Final = "x-request-id"
 IDEMPOTENCY_HEADER: Final = "idempotency-key"
-# As long as a client may still send the same request again.
-KEYS_KEPT: Final = timedelta(hours=24)
 _REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 _KEY = re.compile(r"^[\x21-\x7e]{1,200}$")
 
@@ -124,7 +122,8 @@ class Call:
 
     async def _change(self, work: Callable[[AsyncSession], Awaitable[Answer]]) -> Response:
         async with self.deps.database.writing() as session:
-            known = await self._answered(session)
+            keyed = self._keyed
+            known = await idempotency.answered(session, keyed, self.now) if keyed else None
             if known is not None:
                 return known
             answer = await work(session)
@@ -142,7 +141,8 @@ class Call:
                 request_id=self.request_id,
                 detail=answer.detail,
             )
-            await self._remember(session, response)
+            if keyed is not None:
+                await idempotency.remember(session, keyed, response)
         self.deps.committed()
         return response
 
@@ -163,54 +163,11 @@ class Call:
         self.deps.committed()
         return problem
 
-    async def _answered(self, session: AsyncSession) -> Response | None:
-        """What was answered before; else the key is taken, and whoever comes with it now waits."""
+    @property
+    def _keyed(self) -> Keyed | None:
         if self.idempotency_key is None or self.dry_run:
             return None
-        row = await session.get(IdempotencyKey, (self.caller.user, self.idempotency_key))
-        if row is not None and self.now - row.created_at >= KEYS_KEPT:
-            await session.delete(row)
-            await session.flush()
-            row = None
-        if row is None:
-            await self._take_key(session)
-            return None
-        if row.sha256 != self._fingerprint():
-            raise ProblemError(
-                409,
-                "idempotency_key_reused",
-                "the idempotency key belongs to another request; use a new one",
-            )
-        return Response(
-            row.body or None,
-            row.status,
-            {**row.headers, "idempotent-replay": "true"},
-            media_type="application/json",
-        )
-
-    async def _take_key(self, session: AsyncSession) -> None:
-        assert self.idempotency_key is not None  # noqa: S101 - for the type checker
-        session.add(
-            IdempotencyKey(
-                user_id=self.caller.user,
-                key=self.idempotency_key,
-                sha256=self._fingerprint(),
-                status=0,
-                body="",
-                headers={},
-                created_at=self.now,
-            )
-        )
-        await session.flush()
-
-    async def _remember(self, session: AsyncSession, response: Response) -> None:
-        if self.idempotency_key is None:
-            return
-        row = await session.get_one(IdempotencyKey, (self.caller.user, self.idempotency_key))
-        etag = response.headers.get("etag")
-        row.status = response.status_code
-        row.body = bytes(response.body).decode()
-        row.headers = {} if etag is None else {"etag": etag}
+        return Keyed(self.caller.user, self.idempotency_key, self._fingerprint())
 
     def _fingerprint(self) -> str:
         return approvals.fingerprint(self.operation.name, self.arguments)

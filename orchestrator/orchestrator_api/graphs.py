@@ -119,14 +119,13 @@ async def ask(
     )
     session.add(row)
     await session.flush()
-    tasks.enqueue(
-        session,
-        task,
-        now,
-        request_id=request_id,
-        command={"command_id": row.id, "command": kind, "node": node},
-    )
+    tasks.enqueue(session, task, now, request_id=request_id, command=fields_of(row))
     return row
+
+
+def fields_of(command: GraphCommand) -> dict[str, str]:
+    """What the command's entry says beside its task."""
+    return {"command_id": command.id, "command": command.kind, "node": command.node}
 
 
 async def _require_node(session: AsyncSession, graph: str, node: str, now: datetime) -> None:

@@ -18,11 +18,15 @@ def put(
     fields: Mapping[str, str],
     *,
     limit: int | None = None,
+    key: str | None = None,
 ) -> None:
-    """Adds an entry to the transaction; `limit` trims the stream to about so many entries."""
+    """Adds an entry to the transaction; `limit` trims the stream to about so many entries.
+
+    Entries of the same `key` (a UUID) are published once.
+    """
     session.add(
         OutboxEntry(
-            key=str(uuid.uuid4()),
+            key=key or str(uuid.uuid4()),
             stream=stream,
             fields=dict(fields),
             limit=limit,

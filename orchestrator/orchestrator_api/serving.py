@@ -35,6 +35,7 @@ from orchestrator_api.metrics import Metrics
 from orchestrator_api.migrating import migrate
 from orchestrator_api.relay import Relay
 from orchestrator_api.sealing import Sealer, SealError
+from orchestrator_api.sweeping import Sweeper
 
 SHUTDOWN_SECONDS: Final = 25
 
@@ -113,6 +114,7 @@ async def serve(settings: Settings, secret_files: SecretFiles, host: str, *, clu
         await run_until_first_ends(
             uvicorn.Server(config).serve([listener]),
             relay.run(),
+            Sweeper(database, publishing, now, relay.committed).run(),
             standing.watch(database, now, metrics.stands),
         )
 

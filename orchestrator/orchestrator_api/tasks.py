@@ -94,8 +94,12 @@ def enqueue(
     *,
     request_id: str,
     command: Mapping[str, str] | None = None,
+    key: str | None = None,
 ) -> None:
-    """An entry for the task's queue; with `command` it is an administrator's, about the task."""
+    """An entry for the task's queue; with `command` it is an administrator's, about the task.
+
+    Entries of the same `key` are published once.
+    """
     outbox.put(
         session,
         now,
@@ -108,6 +112,7 @@ def enqueue(
             "callback_stream": row.callback_stream,
             **(command or {}),
         },
+        key=key,
     )
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
 
 from agentsession_core.mailbox import keys
+from agentsession_core.mailbox.parse import read_fields, read_text
 from agentsession_core.mailbox.scripted import Scripted
 from agentsession_core.mailbox.streams import newest_id
 
 # Far longer than a process can be between publishing an entry and forgetting it.
 REMEMBERED_SECONDS: Final = 48 * 3600
+PAGE: Final = 1000
 
 
 class Publishing(Scripted):
@@ -30,6 +32,17 @@ class Publishing(Scripted):
             [REMEMBERED_SECONDS, "" if limit is None else limit, *said],
         )
         return answer[0] == "new"
+
+    async def entries(self, stream: str) -> AsyncIterator[dict[str, str]]:
+        """The fields of all entries, oldest first."""
+        after = "-"
+        while True:
+            page: Any = await self._redis.xrange(stream, min=after, count=PAGE)
+            for _, fields in page:
+                yield read_fields(fields)
+            if len(page) < PAGE:
+                return
+            after = f"({read_text(page[-1][0])}"
 
     async def newest(self, stream: str) -> str:
         """Id of the stream's newest entry; everything that comes is after it."""
