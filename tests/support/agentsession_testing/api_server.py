@@ -31,9 +31,27 @@ CRDS = Path(__file__).resolve().parents[3] / "crds"
 ADMIN_TOKEN = "admin-of-this-test"
 # Seen to take more than a minute on a machine that does much else.
 START_SECONDS = 180.0
+PATIENCE_SECONDS = 20.0
 # Watches go to etcd itself, so that one that begins again behind a compaction is told 410.
 WATCHES_FROM_ETCD = "--watch-cache=false"
 APPLY = "application/apply-patch+yaml"
+
+
+class _Patient(httpx.HTTPTransport):
+    """Asks again when it is told to, as every client of Kubernetes does: a kind that is new says so."""
+
+    def __init__(self) -> None:
+        super().__init__(verify=False)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            response = super().handle_request(request)
+            pause = response.headers.get("retry-after")
+            if response.status_code != 429 or pause is None or time.monotonic() >= deadline:
+                return response
+            response.close()
+            time.sleep(float(pause))
 
 
 @dataclass
@@ -60,7 +78,7 @@ class ApiServer:
     def client(self) -> httpx.Client:
         """An administrator's HTTP client."""
         headers = {"authorization": f"Bearer {ADMIN_TOKEN}"}
-        return httpx.Client(base_url=self.url, headers=headers, verify=False, timeout=20)  # noqa: S501
+        return httpx.Client(base_url=self.url, headers=headers, transport=_Patient(), timeout=20)
 
     def start(self) -> None:
         """Starts both and waits until the API server is ready."""
