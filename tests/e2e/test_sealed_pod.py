@@ -170,13 +170,17 @@ def forbidden(
 ) -> list[str]:
     """What no agent may reach; proven to listen."""
     names = product.names
-    redis, operator, gateway, model, bridge, telegram = (
+    redis, operator, gateway, model, bridge, telegram, orchestrator = (
         part_address(product, part)
-        for part in ("redis", "operator", "gateway", "model-server", "bridge", "telegram-server")
+        for part in (
+            *("redis", "operator", "gateway", "model-server", "bridge", "telegram-server"),
+            "orchestrator",
+        )
     )
     of_pods = [
         *(f"{redis}:6379", f"{operator}:8080", f"{operator}:9090"),
         *(f"{gateway}:9090", f"{model}:8080", f"{bridge}:8080", f"{telegram}:8081"),
+        f"{orchestrator}:9090",
     ]
     # The node's own connections are no NetworkPolicy's business.
     seen = from_here(of_pods)
@@ -199,10 +203,12 @@ def allowed(product: Product) -> list[str]:
     return [
         f"{names.release}-gateway.{names.namespace}.svc:8080",
         f"{part_address(product, 'gateway')}:8080",
+        f"{names.release}-orchestrator.{names.namespace}.svc:8080",
+        f"{part_address(product, 'orchestrator')}:8080",
     ]
 
 
-def test_an_agent_without_the_world_reaches_names_and_the_gateway_and_nothing_else(
+def test_an_agent_without_the_world_reaches_names_gateway_and_orchestrator_and_nothing_else(
     product: Product,
     runs: Runs,
     neighbours: dict[str, str],
@@ -242,6 +248,7 @@ def test_nothing_reaches_a_run_or_the_parts_from_another_namespace(
             *(("redis", 6379), ("operator", 8080), ("operator", 9090)),
             *(("gateway", 8080), ("gateway", 9090), ("model-server", 8080)),
             *(("bridge", 8080), ("telegram-server", 8081)),
+            *(("orchestrator", 8080), ("orchestrator", 9090)),
         )
     ]
     targets = [*neighbours.values(), *parts]
@@ -250,16 +257,19 @@ def test_nothing_reaches_a_run_or_the_parts_from_another_namespace(
     assert refused(seen) == set(targets), seen
 
 
-def test_the_bridge_reaches_what_it_works_with_and_nothing_else(
-    product: Product, pods: Pods, private: Listener, world: Listener
+@pytest.mark.parametrize(("part", "telegrams"), [("bridge", True), ("orchestrator", False)])
+def test_a_part_reaches_what_it_works_with_and_nothing_else(
+    product: Product, pods: Pods, private: Listener, world: Listener, part: str, telegrams: bool
 ) -> None:
     names = product.names
+    telegram = f"{part_address(product, 'telegram-server')}:8081"
     free = [
         f"{names.release}-redis.{names.namespace}.svc:6379",
         "kubernetes.default.svc:443",
-        f"{names.release}-telegram-server.{names.namespace}.svc:8081",
+        *([telegram] if telegrams else []),
     ]
     shut = [
+        *([] if telegrams else [telegram]),
         *(f"{part_address(product, part)}:8080" for part in ("operator", "model-server")),
         *(f"{part_address(product, 'gateway')}:9090", f"{NODE}:{PORTS.kubelet}"),
         *(private.target, world.target),
@@ -267,7 +277,7 @@ def test_the_bridge_reaches_what_it_works_with_and_nothing_else(
     listening_from_here = [target for target in shut if target != private.target]
     assert reached(from_here(listening_from_here)) == set(listening_from_here)
     told = product.kubectl(
-        *("exec", f"deployment/{names.release}-bridge", "--", "python3", "-c", CONNECT),
+        *("exec", f"deployment/{names.release}-{part}", "--", "python3", "-c", CONNECT),
         *(*free, *shut),
         namespace=names.namespace,
     )
@@ -276,7 +286,7 @@ def test_the_bridge_reaches_what_it_works_with_and_nothing_else(
     assert refused(seen) == set(shut), seen
 
 
-@pytest.mark.parametrize("part", ["operator", "gateway", "bridge"])
+@pytest.mark.parametrize("part", ["operator", "gateway", "bridge", "orchestrator"])
 def test_nothing_of_the_stand_ins_is_in_a_service_s_image(product: Product, part: str) -> None:
     look = "import importlib.util; print(importlib.util.find_spec('agentsession_dev'))"
     names = product.names

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +24,7 @@ from agentsession_testing.postgresql import PostgreSQL
 from agentsession_testing.serving import free_port, plain_server, serving, until
 from agentsession_testing.valkey import Valkey
 
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "orchestrator.md"
 # Importing alone takes half a minute on a machine with too much to do.
 START_SECONDS = 90
 NOBODY = "postgresql://orchestrator@127.0.0.1:9/orchestrator"
@@ -140,6 +145,33 @@ async def test_it_is_unready_until_postgresql_is_migrated(
         assert installation.run("migrate").returncode == 0
         await until(server.ready, "the orchestrator is ready", START_SECONDS)
         assert await server.stop() == 0
+
+
+async def test_a_copy_of_sqlite_and_back_as_the_page_has_it(
+    sqlite: Installation, tmp_path: Path
+) -> None:
+    text = PAGE.read_text(encoding="utf-8").replace("/var/lib/orchestrator", str(tmp_path))
+    copy, put_back = (
+        textwrap.dedent(code) for code in re.findall(r"-- python3 -c '\n(.*?)'", text, re.DOTALL)
+    )
+
+    def program(code: str, data: bytes = b"") -> bytes:
+        done = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    token = sqlite.run("create-token", "--user", "ada", "--scope", "write").stdout.strip()
+    async with sqlite.serving("--no-cluster") as server, server.client(token) as ada:
+        await until(server.ready, "the orchestrator is ready", START_SECONDS)
+        await ada.post("/v1/projects", json={"name": "before"})
+        copied = program(copy)
+        await ada.post("/v1/projects", json={"name": "after"})
+        program(put_back, copied)
+        assert await server.stop() == 0
+    async with sqlite.serving("--no-cluster") as server, server.client(token) as ada:
+        await until(server.ready, "the orchestrator is ready", START_SECONDS)
+        projects = (await ada.get("/v1/projects")).json()["items"]
+        assert [project["name"] for project in projects] == ["before"]
 
 
 async def test_told_to_end_twice(sqlite: Installation) -> None:

@@ -20,6 +20,7 @@ from workbench.settings import Names, Settings
 SESSION = "hello"
 YOU = PEOPLE[0][0]
 ANSWER_SECONDS = 120
+ORCHESTRATOR_PORT = 8090
 
 
 def run_demo(
@@ -59,6 +60,8 @@ def run_demo(
         )
     reporter.note(_next_steps(cluster, names))
     reporter.note("")
+    reporter.note(at_this_machine(names, settings.build_folder / "orchestrator-token"))
+    reporter.note("")
     if settings.telegram_token:
         close_page(settings.build_folder)
         reporter.note(in_telegram(settings))
@@ -66,6 +69,24 @@ def run_demo(
         with reporter.step("open the chat page"):
             page = open_page(settings.build_folder, names)
         reporter.note(in_the_page(page))
+
+
+def at_this_machine(names: Names, token_file: Path) -> str:
+    """How a person uses the `orchestrator` command here, with the same projects as their agent."""
+    name, namespace = f"{names.release}-orchestrator", names.namespace
+    return "\n".join(
+        [
+            "Your agent has the command `orchestrator`. So have you, with the same projects:",
+            f"  (umask 077; kubectl exec -n {namespace} deploy/{name} -c orchestrator -- \\",
+            f"    orchestrator-api create-token --user {YOU} --name demo --days 7 \\",
+            f"    --scope write --scope approve --scope admin > {token_file})",
+            f"  kubectl port-forward -n {namespace} svc/{name} {ORCHESTRATOR_PORT}:8080 &",
+            f"  export ORCHESTRATOR_API_URL=http://127.0.0.1:{ORCHESTRATOR_PORT} \\",
+            f"    ORCHESTRATOR_API_TOKEN_FILE={token_file}",
+            "  orchestrator project create todo-app",
+            "  orchestrator project list",
+        ]
+    )
 
 
 def in_the_page(page: Page) -> str:

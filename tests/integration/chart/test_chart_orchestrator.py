@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from agentsession_testing.chart import IMAGES, KEY, Helm, Object, find_helm
 from orchestrator_api.__main__ import parse_arguments
 from orchestrator_api.database import database_url
 from orchestrator_api.sealing import Sealer
+from workbench.demo import at_this_machine
+from workbench.settings import Names
 
 URL = "postgresql://orchestrator@db.example.com:5433/orchestrator"
 PASSWORD = "a-password-of-this-test"
@@ -192,6 +195,22 @@ def test_run_pods_reach_it_and_it_reaches_what_it_works_with(helm: Helm) -> None
 
 def ports(spec: Object) -> list[list[int]]:
     return [[port["port"] for port in rule["ports"]] for rule in spec["egress"]]
+
+
+def test_make_demo_says_how_to_reach_it(helm: Helm) -> None:
+    names = Names("mine", "system", "agents")
+    said = at_this_machine(names, Path("/build/token"))
+    [service] = re.findall(r"svc/(\S+) (?:\d+):(\d+)", said)
+    [(deployment, container, words)] = re.findall(
+        r"deploy/(\S+) -c (\S+) -- \\\n\s+orchestrator-api (.*?) >", said, re.DOTALL
+    )
+    assert parse_arguments(words.replace("\\\n", " ").split()).command == "create-token"
+    objects = helm.objects(KEY, release=names.release, namespace=names.namespace)
+    ports = named(objects, "Service", service[0])["spec"]["ports"]
+    assert [str(port["port"]) for port in ports] == [service[1]]
+    (running,) = pod(named(objects, "Deployment", deployment))["containers"]
+    assert running["name"] == container
+    assert f"-n {names.namespace} deploy/" in said
 
 
 @pytest.mark.parametrize(
