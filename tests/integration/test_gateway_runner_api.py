@@ -1,4 +1,4 @@
-"""The runner protocol's requests over the application, with a real Valkey behind it."""
+"""A turn's requests over the application, with a real Valkey behind it."""
 
 from __future__ import annotations
 
@@ -10,27 +10,19 @@ from typing import Any
 import httpx
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
 
-from agentsession_core.api import LaunchType, Network
-from agentsession_core.cluster import Resource
+from agentsession_core.api import LaunchType
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.store import MailboxStore
-from agentsession_core.settings import Settings
-from agentsession_core.wire import Welcome
-from agentsession_gateway.instructions import render_instructions
 from agentsession_testing.gateway import (
-    HELLO,
-    NO_NETWORK,
-    POD_UID,
     RUN,
     SESSION_UID,
-    TOKEN,
     USER,
     Harness,
     client_of,
+    problem,
+    session_harness,
 )
-from agentsession_testing.skill_texts import skill
 from agentsession_testing.valkey import entries
 
 EVENTS = "/v1/runner/turns/turn-1/events"
@@ -40,9 +32,7 @@ DONE = {"outcome": "Succeeded", "text": "done"}
 
 @pytest.fixture
 async def harness(store: MailboxStore, tmp_path: Path) -> AsyncIterator[Harness]:
-    async with httpx.AsyncClient(transport=NO_NETWORK) as upstream:
-        harness = Harness(store, Settings(), tmp_path, upstream)
-        harness.add_session()
+    async with session_harness(store, tmp_path) as harness:
         yield harness
 
 
@@ -52,140 +42,8 @@ async def client(harness: Harness) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def problem(response: httpx.Response) -> tuple[int, str]:
-    """Status and code of a problem; checks its shape."""
-    assert response.headers["content-type"] == "application/problem+json"
-    body: dict[str, Any] = response.json()
-    assert set(body) == {"type", "title", "status", "code", "detail"}
-    assert body["status"] == response.status_code
-    assert TOKEN not in response.text
-    return response.status_code, body["code"]
-
-
 def delta(text: str = "x", seq: int = 1) -> dict[str, Any]:
     return {"seq": seq, "kind": "delta", "data": {"text": text}}
-
-
-class TestHello:
-    async def test_answers_all_the_runner_needs(
-        self, harness: Harness, client: httpx.AsyncClient
-    ) -> None:
-        harness.add_session({"agent": {"model": "m", "args": ["--x"], "processMode": "PerTurn"}})
-        template = {"instructions": "Be kind.", "skills": [{"name": "skills"}]}
-        harness.cluster.put(
-            Resource.TEMPLATE, "default", {"metadata": {"name": "d"}, "spec": template}
-        )
-        harness.cluster.put(
-            Resource.CONFIG_MAP, "skills", {"data": {"pay.md": skill("pay"), "x": "y"}}
-        )
-        await harness.begin_run(hello=False)
-        answer = await client.post("/v1/runner/hello", json=HELLO)
-        assert answer.status_code == 200
-        assert answer.json() == {
-            "protocol": 1,
-            "run": RUN,
-            "conversation": 1,
-            "agentSessionID": None,
-            "model": "m",
-            "args": ["--x"],
-            "processMode": "PerTurn",
-            "instructions": render_instructions(
-                display_name=None,
-                network=Network.NONE,
-                has_platform=False,
-                addition="Be kind.",
-            ),
-            "skills": [{"name": "pay", "files": [{"path": "SKILL.md", "content": skill("pay")}]}],
-            "drained": False,
-        }
-        state = await harness.store.state(USER)
-        assert state.run is not None
-        assert (state.run.pod_uid, state.run.pod) == (POD_UID, "ada-r1-abcde")
-        assert "key x of ConfigMap skills" in state.run.skill_problem
-
-    async def test_mended_skills_are_forgotten(
-        self, harness: Harness, client: httpx.AsyncClient
-    ) -> None:
-        template = {"metadata": {"name": "d"}, "spec": {"skills": [{"name": "team"}]}}
-        harness.cluster.put(Resource.TEMPLATE, "default", template)
-        await harness.begin_run(hello=False)
-        for data, problem in (
-            (None, "there is no ConfigMap team"),
-            ({"data": {"pay.md": skill("pay")}}, ""),
-        ):
-            if data is not None:
-                harness.cluster.put(Resource.CONFIG_MAP, "team", data)
-            assert (await client.post("/v1/runner/hello", json=HELLO)).status_code == 200
-            run = (await harness.store.state(USER)).run
-            assert run is not None
-            assert run.skill_problem == problem
-
-    async def test_again(self, harness: Harness, client: httpx.AsyncClient) -> None:
-        await harness.begin_run(hello=False)
-        for _ in range(2):
-            answer = await client.post("/v1/runner/hello", json=HELLO)
-            assert Welcome.model_validate(answer.json()).run == RUN
-
-    async def test_reads_the_session_afresh(
-        self, harness: Harness, client: httpx.AsyncClient
-    ) -> None:
-        await harness.begin_run(hello=False)
-        for model in ("first", "second"):
-            harness.add_session({"agent": {"model": model}})
-            answer = await client.post("/v1/runner/hello", json=HELLO)
-            assert answer.json()["model"] == model
-
-    async def test_a_newer_runner_is_answered_in_our_protocol(
-        self, harness: Harness, client: httpx.AsyncClient
-    ) -> None:
-        await harness.begin_run(hello=False)
-        answer = await client.post(
-            "/v1/runner/hello", json={**HELLO, "protocol": 2, "news": {"a": 1}}
-        )
-        assert answer.json()["protocol"] == 1
-
-    @pytest.mark.parametrize(
-        ("body", "expected"),
-        [
-            (HELLO | {"agentType": "codex"}, (409, "agent_type_mismatch")),
-            (HELLO | {"protocol": 0}, (422, "body_invalid")),
-            (HELLO | {"protocol": "one"}, (422, "body_invalid")),
-            (HELLO | {"agentType": "x" * 33}, (422, "body_invalid")),
-            ({}, (422, "body_invalid")),
-            ([], (422, "body_invalid")),
-            ({"agentType": "x" * 5000}, (413, "body_too_large")),
-        ],
-    )
-    async def test_refused(
-        self,
-        harness: Harness,
-        client: httpx.AsyncClient,
-        body: object,
-        expected: tuple[int, str],
-    ) -> None:
-        await harness.begin_run(hello=False)
-        assert problem(await client.post("/v1/runner/hello", json=body)) == expected
-        state = await harness.store.state(USER)
-        assert state.run is not None
-        assert state.run.hello_at is None
-
-    async def test_of_a_run_that_is_not_current(
-        self, harness: Harness, client: httpx.AsyncClient
-    ) -> None:
-        assert problem(await client.post("/v1/runner/hello", json=HELLO)) == (403, "stale_run")
-
-    async def test_of_a_second_pod(self, harness: Harness, client: httpx.AsyncClient) -> None:
-        await harness.begin_run(hello=False)
-        await harness.store.hello(USER, run=RUN, pod_uid="other", pod="other")
-        assert problem(await client.post("/v1/runner/hello", json=HELLO)) == (403, "other_pod")
-
-    async def test_is_measured(self, harness: Harness, client: httpx.AsyncClient) -> None:
-        await harness.begin_run(hello=False)
-        await client.post("/v1/runner/hello", json=HELLO)
-        count = harness.metrics.registry.get_sample_value(
-            "agentsession_gateway_hello_seconds_count"
-        )
-        assert count == 1
 
 
 class TestEvents:
@@ -388,80 +246,3 @@ class TestBye:
 
     async def test_of_a_stale_run(self, harness: Harness, client: httpx.AsyncClient) -> None:
         assert problem(await client.post("/v1/runner/bye")) == (403, "stale_run")
-
-
-ROUTES = [
-    ("POST", "/v1/runner/hello"),
-    ("GET", "/v1/runner/stream"),
-    ("POST", EVENTS),
-    ("POST", RESULT),
-    ("POST", "/v1/runner/bye"),
-]
-
-
-class TestEveryRoute:
-    @pytest.mark.parametrize(("method", "path"), ROUTES)
-    async def test_wants_a_token(self, harness: Harness, method: str, path: str) -> None:
-        async with client_of(harness.app(), token=None) as client:
-            assert problem(await client.request(method, path)) == (401, "token_missing")
-            # The model's way of sending it is no way in here.
-            answer = await client.request(method, path, headers={"x-api-key": TOKEN})
-            assert problem(answer) == (401, "token_missing")
-
-    @pytest.mark.parametrize(("method", "path"), ROUTES)
-    async def test_refuses_a_forged_token(self, harness: Harness, method: str, path: str) -> None:
-        async with client_of(harness.app(), token="forged") as client:
-            answer = await client.request(method, path)
-        assert problem(answer) == (401, "token_invalid")
-        assert "forged" not in answer.text
-
-    @pytest.mark.parametrize(("method", "path"), ROUTES)
-    async def test_says_when_the_api_server_is_away(
-        self, harness: Harness, client: httpx.AsyncClient, method: str, path: str
-    ) -> None:
-        harness.cluster.down = True
-        answer = await client.request(method, path)
-        assert problem(answer) == (503, "api_server_unavailable")
-        assert answer.headers["retry-after"] == "1"
-
-    @pytest.mark.parametrize(("method", "path"), ROUTES)
-    async def test_says_when_redis_is_away(
-        self, harness: Harness, monkeypatch: pytest.MonkeyPatch, method: str, path: str
-    ) -> None:
-        async def away(*_args: object, **_kwargs: object) -> None:
-            raise RedisConnectionError("refused by the test")
-
-        for call in ("hello", "check_run", "bye"):
-            monkeypatch.setattr(harness.store, call, away)
-        async with client_of(harness.app()) as client:
-            answer = await client.request(method, path, json=HELLO)
-        assert problem(answer) == (503, "redis_unavailable")
-
-    async def test_unknown_routes(self, client: httpx.AsyncClient) -> None:
-        for path in ("/", "/docs", "/redoc", "/openapi.json", "/v1/runner", "/v1/runner/hello/"):
-            assert problem(await client.get(path)) == (404, "no_such_route")
-        assert problem(await client.get("/v1/runner/hello"))[0] == 405
-
-
-class TestHealth:
-    async def test_ready(self, client: httpx.AsyncClient) -> None:
-        assert (await client.get("/readyz")).status_code == 200
-
-    async def test_live_but_not_ready_without_the_api_server(
-        self, harness: Harness, client: httpx.AsyncClient
-    ) -> None:
-        harness.cluster.down = True
-        answer = await client.get("/readyz")
-        assert answer.status_code == 503
-        assert list(answer.json()["failed"]) == ["kubernetes"]
-        assert (await client.get("/healthz")).status_code == 200
-
-    async def test_not_ready_without_redis(
-        self, harness: Harness, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        async def away() -> None:
-            raise RedisConnectionError("refused by the test")
-
-        monkeypatch.setattr(harness.store, "ping", away)
-        answer = await client.get("/readyz")
-        assert answer.json()["failed"] == {"redis": "ConnectionError"}

@@ -137,6 +137,25 @@ class Harness:
 
 
 @asynccontextmanager
+async def session_harness(store: MailboxStore, folder: Path) -> AsyncIterator[Harness]:
+    """A gateway that calls no model, and a session with a run."""
+    async with httpx.AsyncClient(transport=NO_NETWORK) as upstream:
+        harness = Harness(store, Settings(), folder, upstream)
+        harness.add_session()
+        yield harness
+
+
+def problem(response: httpx.Response) -> tuple[int, str]:
+    """Status and code of a problem; checks its shape."""
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert set(body) == {"type", "title", "status", "code", "detail"}
+    assert body["status"] == response.status_code
+    assert TOKEN not in response.text
+    return response.status_code, body["code"]
+
+
+@asynccontextmanager
 async def client_of(app: FastAPI, token: str | None = TOKEN) -> AsyncIterator[httpx.AsyncClient]:
     """A client that calls the application without a network, as the run's pod."""
     headers = {} if token is None else {"authorization": f"Bearer {token}"}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from redis.asyncio import Redis
 
 from agentsession_core.api import LaunchType, TurnOutcome
 from agentsession_core.mailbox import keys
+from agentsession_core.mailbox.contract import NewMessage, Source
 from agentsession_core.mailbox.model import ResultRecord, RunAnswer, TurnGrant
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.valkey import entries
@@ -23,6 +26,13 @@ async def begin(
         BOX, run=run, expected=expected, session_uid=owner, launch=LaunchType.COLD
     )
     assert (await store.hello(BOX, run=run, pod_uid=pod_uid, pod="pod")).answer is RunAnswer.OK
+
+
+def message(name: str = "m1", text: str = "hello", **fields: Any) -> NewMessage:
+    """What a person wrote in a chat."""
+    return NewMessage(
+        **{"source": Source.TELEGRAM, "id": name, "chat": "7", "text": text, **fields}
+    )
 
 
 async def prompt(store: MailboxStore, text: str = "hello", generation: int = 1) -> None:

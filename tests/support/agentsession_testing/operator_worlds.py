@@ -43,6 +43,8 @@ EMPTY = MailboxState(
     now=NOW,
 )
 WAITING = replace(EMPTY, waiting=1)
+# Its sender knows that the session sleeps by hand.
+KNOWN = replace(WAITING, held_told=True)
 TURN = TurnRecord(
     turn="t1",
     run=f"{UID}/1",

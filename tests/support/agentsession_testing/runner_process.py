@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from agentsession_core.wire import DrainOrder
 from agentsession_testing import fake_claude
+from agentsession_testing.runner_gateway import RunnerGateway
 
 DEADLINE_SECONDS = 20.0
 RUNNER_PATH = Path(__file__).parents[3] / "agent-image"
@@ -158,3 +160,9 @@ async def _collect(process: asyncio.subprocess.Process, into: bytearray) -> None
     assert process.stderr is not None
     while data := await process.stderr.read(65536):
         into += data
+
+
+async def drain(gateway: RunnerGateway, runner: RunnerProcess) -> None:
+    """Has the runner end, and sees that it ends well."""
+    gateway.order(DrainOrder())
+    assert await runner.exit_code() == 0, runner.said

@@ -8,25 +8,17 @@ from typing import Any
 import pytest
 
 from agentsession_core.api import AgentType, Phase, Reason
-from agentsession_core.mailbox.model import FailureRecord, RunState
+from agentsession_core.mailbox.model import RunState
 from agentsession_operator.model import Children
 from agentsession_operator.plan import plan
-from agentsession_operator.standing import holds_place
 from agentsession_operator.world import (
     CreateClaim,
-    DeleteJob,
-    DeleteSession,
-    Drain,
-    EndRun,
-    KeepRun,
-    Place,
-    ReopenMailbox,
     SetClaimOwner,
     StartRun,
-    World,
 )
 from agentsession_testing.operator_worlds import (
     EMPTY,
+    KNOWN,
     NOW,
     TURN,
     UID,
@@ -39,11 +31,7 @@ from agentsession_testing.operator_worlds import (
     make_session,
     make_world,
     reason,
-    verdict,
 )
-
-# A message waits, and its sender knows that the session sleeps by hand.
-KNOWN = replace(WAITING, held_told=True)
 
 
 class TestWake:
@@ -197,107 +185,6 @@ class TestTwoPodsNeverShareAWorkspace:
         assert plan(world).actions == (SetClaimOwner("anna-workspace", "claim-1", owned=False),)
 
 
-class TestSuspend:
-    def test_idle_run_is_kept_and_looked_at_in_time(self) -> None:
-        decided = plan(make_live_world())
-        assert decided.actions == ()
-        assert decided.status.phase is Phase.IDLE
-        assert decided.requeue_at == NOW + 300
-
-    def test_idle_run_is_drained_in_time(self) -> None:
-        mailbox = replace(EMPTY, run=make_run(), last_activity=NOW - 300)
-        world = make_live_world(make_session(age=400), mailbox=mailbox)
-        assert plan(world).actions == (Drain(f"{UID}/1", force=False, why=Reason.IDLE),)
-
-    def test_zero_means_right_after_the_turn(self) -> None:
-        world = make_live_world(make_session(idlePolicy={"suspendAfterSeconds": 0}))
-        assert plan(world).actions == (Drain(f"{UID}/1", force=False, why=Reason.IDLE),)
-
-    @pytest.mark.parametrize("busy", [{"waiting": 1}, {"turn": TURN}])
-    def test_never_while_there_is_work(self, busy: dict[str, object]) -> None:
-        mailbox = replace(EMPTY, run=make_run(), last_activity=NOW - 9999, **busy)  # type: ignore[arg-type]
-        world = make_live_world(make_session(age=9999), mailbox=mailbox)
-        assert plan(world).actions == ()
-
-    def test_by_hand_ends_although_messages_wait_but_not_in_a_turn(self) -> None:
-        session = make_session(operatingMode="Suspended")
-        waiting = replace(KNOWN, run=make_run())
-        drain = Drain(f"{UID}/1", force=True, why=Reason.SUSPENDED_BY_USER)
-        assert plan(make_live_world(session, mailbox=waiting)).actions == (drain,)
-        # In a turn the same action makes it the run's last.
-        working = replace(waiting, turn=TURN)
-        assert plan(make_live_world(session, mailbox=working)).actions == (drain,)
-        told = replace(working, run=make_run(last_turn=True))
-        assert plan(make_live_world(session, mailbox=told)).actions == ()
-
-    def test_awake_again_before_the_turn_ended_the_run_is_kept(self) -> None:
-        mailbox = replace(EMPTY, run=make_run(last_turn=True), waiting=1, turn=TURN)
-        assert plan(make_live_world(mailbox=mailbox)).actions == (KeepRun(f"{UID}/1"),)
-
-    def test_drained_run_that_stays_is_deleted_after_its_grace(self) -> None:
-        drained = make_run(state=RunState.DRAINED, drained_at=NOW - 29)
-        early = plan(make_live_world(mailbox=replace(EMPTY, run=drained)))
-        assert early.actions == ()
-        assert early.requeue_at == NOW + 1
-        drained = make_run(state=RunState.DRAINED, drained_at=NOW - 30)
-        late = plan(make_live_world(mailbox=replace(EMPTY, run=drained)))
-        assert [type(action) for action in late.actions] == [EndRun, DeleteJob]
-
-    def test_too_little_deadline_left_for_a_turn(self) -> None:
-        old = make_run(begun_at=NOW - 43_200 + 1_800)
-        world = make_live_world(mailbox=replace(EMPTY, run=old, waiting=1))
-        drain = Drain(f"{UID}/1", force=True, why=Reason.RUN_DEADLINE_NEAR)
-        assert plan(world).actions == (drain,)
-
-
-class TestDelete:
-    def test_idle_long_enough(self) -> None:
-        mailbox = replace(EMPTY, last_activity=NOW - 86_400, warned=int(NOW), warned_at=NOW - 3_600)
-        world = make_world(make_session(age=90_000), mailbox=mailbox)
-        assert plan(world).actions == (DeleteSession("7"),)
-
-    @pytest.mark.parametrize(
-        "change",
-        [
-            {"last_activity": NOW - 86_399},
-            {"waiting": 1},
-            {"turn": TURN},
-            {"epoch": None},
-        ],
-    )
-    def test_not_before_and_not_with_work_and_not_when_redis_forgot(
-        self, change: dict[str, object]
-    ) -> None:
-        mailbox = replace(EMPTY, **{"last_activity": NOW - 86_400, **change})  # type: ignore[arg-type]
-        world = make_world(make_session(age=90_000), mailbox=mailbox)
-        assert not [a for a in plan(world).actions if isinstance(a, DeleteSession)]
-
-    def test_never_with_zero(self) -> None:
-        session = make_session(age=9_999_999, idlePolicy={"deleteAfterSeconds": 0})
-        world = make_world(session, mailbox=replace(EMPTY, last_activity=NOW - 9_999_999))
-        assert plan(world).actions == ()
-        assert plan(world).status.expiration_time is None
-
-    def test_live_run_is_drained_first(self) -> None:
-        mailbox = replace(
-            EMPTY, run=make_run(), last_activity=NOW - 90_000, warned=int(NOW - 3_600)
-        )
-        world = make_live_world(make_session(age=90_000), mailbox=mailbox)
-        assert plan(world).actions == (Drain(f"{UID}/1", force=False, why=Reason.IDLE),)
-
-    def test_lifetime_ends_an_active_session_between_turns(self) -> None:
-        session = make_session(age=101, run={"maxLifetimeSeconds": 100})
-        told = replace(EMPTY, warned=int(NOW - 1), warned_at=NOW - 51)
-        live = make_live_world(session, mailbox=replace(told, run=make_run()))
-        assert plan(live).actions == (Drain(f"{UID}/1", force=False, why=Reason.LIFETIME_OVER),)
-        asleep = make_world(session, mailbox=told)
-        assert plan(asleep).actions == (DeleteSession("7"),)
-
-    def test_mailbox_closed_for_a_deletion_that_did_not_happen_is_reopened(self) -> None:
-        world = make_world(mailbox=replace(EMPTY, closed=True))
-        assert plan(world).actions == (ReopenMailbox(),)
-
-
 class TestSettingsThatCannotBeCarriedOut:
     @pytest.mark.parametrize(
         ("spec", "expected"),
@@ -313,109 +200,3 @@ class TestSettingsThatCannotBeCarriedOut:
         assert plan(world).actions == ()
         assert reason(world, "Accepted") is expected
         assert plan(world).status.phase is Phase.FAILED
-
-
-class TestTheQueue:
-    QUEUED = Place(free=False, position=3, waiting=12, places=50)
-
-    def test_without_a_place_nothing_is_made_and_the_status_says_which_number(self) -> None:
-        world = make_world(mailbox=WAITING, place=self.QUEUED)
-        decided = plan(world)
-        assert decided.actions == ()
-        assert decided.status.phase is Phase.QUEUED
-        assert decided.status.queue_position == 3
-        found, message = verdict(world, "Ready")
-        assert found is Reason.QUEUED
-        assert "Number 3 of 12" in message
-        assert "all places for runs of chats (50) are taken" in message
-
-    def test_the_standing_is_that_of_the_oldest_message(self) -> None:
-        mailbox = replace(WAITING, waiting_since=NOW - 77)
-        assert plan(make_world(mailbox=mailbox)).standing.waits_since == NOW - 77
-
-    @pytest.mark.parametrize(
-        "world",
-        [
-            make_world(),
-            make_live_world(),
-            make_world(make_session(operatingMode="Suspended"), mailbox=WAITING),
-            make_world(mailbox=WAITING, holds_mailbox=False),
-            make_world(
-                mailbox=replace(WAITING, failure=FailureRecord(1, f"{UID}/1", "RunFailed", NOW - 1))
-            ),
-            make_world(mailbox=WAITING, children=Children(pods=(make_pod(deleting=True),))),
-        ],
-        ids=["asleep", "live", "by-hand", "taken", "backing-off", "previous-run-ending"],
-    )
-    def test_who_could_not_start_does_not_wait(self, world: World) -> None:
-        assert plan(world).standing.waits_since is None
-
-    def test_an_idle_run_yields_although_its_time_is_not_over(self) -> None:
-        world = make_live_world(place=Place(must_yield=True))
-        assert plan(world).actions == (Drain(f"{UID}/1", force=False, why=Reason.YIELDED),)
-
-    @pytest.mark.parametrize("busy", [{"waiting": 1}, {"turn": TURN}])
-    def test_never_with_a_turn_or_a_message(self, busy: dict[str, Any]) -> None:
-        mailbox = replace(EMPTY, run=make_run(), **busy)
-        decided = plan(make_live_world(mailbox=mailbox, place=Place(must_yield=True)))
-        assert decided.actions == ()
-        assert decided.standing.idle_since is None
-
-    def test_why_it_ended_is_said(self) -> None:
-        drained = make_run(state=RunState.DRAINED, bye_at=NOW, why="Yielded")
-        world = make_world(mailbox=replace(EMPTY, run=drained))
-        assert reason(world, "Suspended") is Reason.YIELDED
-
-    @pytest.mark.parametrize(
-        ("children", "holds"),
-        [
-            (Children(), False),
-            (Children(jobs=(make_job(),)), True),
-            (Children(jobs=(make_job(),), pods=(make_pod(),)), True),
-            (Children(jobs=(make_job(),), pods=(make_pod(terminated=True),)), False),
-            (Children(jobs=(make_job(deleting=True),), pods=(make_pod(deleting=True),)), True),
-            (Children(jobs=(make_job(complete=True),)), False),
-            (Children(jobs=(make_job(),), pods=(make_pod(node_lost=True),)), False),
-        ],
-        ids=["none", "job", "pod", "ended", "deleting", "finished", "node-lost"],
-    )
-    def test_what_has_a_place(self, children: Children, holds: bool) -> None:
-        assert holds_place(children) is holds
-
-
-class TestARunThatCannotStart:
-    def stuck(self, seconds: float, text: str = "0/1 nodes: Insufficient cpu.") -> World:
-        pod = make_pod(phase="Pending", node=None, started=False, unschedulable=text)
-        return make_live_world(
-            mailbox=replace(WAITING, run=make_run(hello_at=None, begun_at=NOW - seconds)),
-            children=Children(jobs=(make_job(),), pods=(pod,), claim=make_claim()),
-        )
-
-    def test_keeps_its_place_while_nobody_needs_it(self) -> None:
-        decided = plan(self.stuck(61))
-        assert decided.actions == ()
-        assert decided.standing.stuck_since == NOW - 61
-
-    def test_gives_it_back_to_others(self) -> None:
-        world = replace(self.stuck(61), place=Place(must_yield=True))
-        ended = plan(world).actions
-        assert [type(action) for action in ended] == [EndRun, DeleteJob]
-        assert isinstance(ended[0], EndRun)
-        assert ended[0].reason is Reason.UNSCHEDULABLE
-        assert ended[0].counted
-
-    def test_but_not_before_its_time(self) -> None:
-        decided = plan(replace(self.stuck(59), place=Place(must_yield=True)))
-        assert decided.actions == ()
-        assert decided.standing.stuck_since is None
-        assert decided.requeue_at == NOW + 1
-
-    def test_asks_for_room_if_that_is_what_it_lacks(self) -> None:
-        assert plan(self.stuck(1)).standing.cramped == f"{UID}/1"
-        affinity = "0/1 nodes: 1 node(s) didn't match Pod's node affinity/selector."
-        assert plan(self.stuck(1, affinity)).standing.cramped is None
-
-    def test_a_quota_is_such_a_lack_too(self) -> None:
-        failure = FailureRecord(1, f"{UID}/1", "QuotaExceeded", NOW - 1)
-        world = make_world(mailbox=replace(WAITING, failure=failure))
-        assert plan(world).standing.cramped == f"{UID}/1"
