@@ -232,10 +232,13 @@ class ApiServer:
 
 _PLURALS = {
     "Job": "jobs",
+    "Pod": "pods",
     "PersistentVolumeClaim": "persistentvolumeclaims",
     "ServiceAccount": "serviceaccounts",
     "CustomResourceDefinition": "customresourcedefinitions",
     "Namespace": "namespaces",
+    "ClusterRole": "clusterroles",
+    "ClusterRoleBinding": "clusterrolebindings",
     "Role": "roles",
     "RoleBinding": "rolebindings",
     "AgentSession": "agentsessions",
