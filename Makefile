@@ -79,6 +79,11 @@ uninstall: env ## Remove the release; sessions and volumes stay
 bench: install ## Figures beside a plain Job; fewer rounds: make bench ROUNDS=3
 	@$(WORKBENCH) bench $(ARGS)
 
+.PHONY: tokens
+tokens: env ## Tokens of three conversations: with skills and a command, with every tool in each request
+	@.venv/bin/uv pip install --quiet --require-hashes -r requirements/tokens.txt
+	@PYTHONPATH=$(PYTHONPATH):tests/support $(PYTHON) -m workbench.tokens $(ARGS)
+
 .PHONY: bench-scale
 bench-scale: env ## 10,000 sessions on a control plane of its own; fewer: make bench-scale SESSIONS=500
 	@$(PYTHON) -m sessionload scale $(ARGS)

@@ -15,8 +15,12 @@ WIDTH = 80
 
 
 def say_json(value: object) -> None:
-    """One JSON document on standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    """One JSON document on standard output; for programs without spaces, which cost an agent tokens."""
+    if sys.stdout.isatty():
+        text = json.dumps(value, ensure_ascii=False, indent=2)
+    else:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    click.echo(text)
 
 
 def say_line(value: object) -> None:

@@ -47,6 +47,9 @@ error has a `code` and a `hint` that says what to do.
 
 - `approval_required`: the person has been asked. Tell them what waits for their agreement and end your \
 answer; once they say that they agreed, run the very same command again.
+- Work that takes minutes: say where it is with `orchestrator respond "TEXT"`, which the person reads at \
+once; your answer comes behind it all the same. When a piece of work is done, keep what the next \
+conversation should know with `orchestrator finish "SUMMARY"`.
 - After three failed attempts at the same thing stop, call a human with \
 `orchestrator escalate "TITLE" --description "WHAT WAS TRIED"`, and tell the person so."""
 

@@ -50,7 +50,7 @@ def run_tests(
         install_release(settings, cluster, names, reporter, _test_values())
     environment = {
         **cluster.environment(),
-        **_agent_cli(settings, reporter),
+        **agent_cli(settings, reporter),
         **_second_agent_image(settings),
         **_control_plane(settings, reporter),
         **_promtool(settings, reporter),
@@ -90,7 +90,7 @@ def _postgresql(settings: Settings, reporter: Reporter) -> None:
             raise WorkbenchError(str(error), "apt-get install postgresql") from error
 
 
-def _agent_cli(settings: Settings, reporter: Reporter) -> dict[str, str]:
+def agent_cli(settings: Settings, reporter: Reporter) -> dict[str, str]:
     """CLAUDE_BINARY: the CLI that is in the agent image, for tests that drive it directly."""
     if settings.cluster is not ClusterKind.LOCAL:
         reporter.note("CLAUDE_BINARY is taken from the local cluster's image only; set it yourself")

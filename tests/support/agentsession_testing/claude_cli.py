@@ -7,6 +7,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,13 @@ def end_processes_in(directory: Path) -> None:
 @pytest.fixture
 def volume() -> Iterator[Volume]:
     """A workspace volume that the agent's user owns."""
+    with agent_volume() as made:
+        yield made
+
+
+@contextmanager
+def agent_volume() -> Iterator[Volume]:
+    """A workspace volume that the agent's user owns; removed at the end."""
     # Not pytest's own directory: only the user who runs the tests may enter that.
     directory = Path(tempfile.mkdtemp(prefix="agentsession-runner-"))
     volume = make_volume(directory)

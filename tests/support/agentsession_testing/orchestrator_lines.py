@@ -50,3 +50,29 @@ def parse(words: list[str], *, name_is_enough: bool) -> None:
         if name_is_enough and not left:
             return
         context = command.make_context(name, list(left), parent=context)
+
+
+def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The names of all commands that do something."""
+    if not isinstance(command, click.Group) or command.invoke_without_command:
+        yield path
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from leaves(found, (*path, name))
+
+
+def name_of(words: list[str]) -> tuple[str, ...]:
+    """The name of the command that a command line calls, as far as there is one."""
+    command: click.Command = cli
+    path: tuple[str, ...] = ()
+    for word in words:
+        if not isinstance(command, click.Group):
+            break
+        found = command.get_command(click.Context(command), word)
+        if found is None:
+            break
+        command, path = found, (*path, word)
+    return path

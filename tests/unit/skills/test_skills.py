@@ -9,14 +9,26 @@ import click
 import pytest
 import yaml
 
+from agentsession_core.api import Network
+from agentsession_gateway.instructions import render_instructions
 from agentsession_gateway.skill_format import problem_of
-from agentsession_testing.orchestrator_lines import parse, shell_lines, spans, words_of
+from agentsession_testing.orchestrator_lines import (
+    leaves,
+    name_of,
+    parse,
+    shell_lines,
+    spans,
+    words_of,
+)
+from orchestrator_cli.app import cli
 
 ROOT = Path(__file__).resolve().parents[3]
 SKILLS = sorted((ROOT / "skills").iterdir())
 # The format recommends less than 500 lines and 5,000 tokens; a skill's body is read as a whole.
 BODY_LIMIT_BYTES = 4_000
 DESCRIPTIONS_LIMIT_BYTES = 2_000
+# About the command itself, and another name of `admin`.
+NOT_TAUGHT = frozenset({"config", "version", "graph"})
 
 
 def text_of(skill: Path) -> str:
@@ -80,6 +92,16 @@ def test_commands(skill: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_what_the_command_does_not_understand_is_found(line: str) -> None:
     with pytest.raises(click.UsageError):
         parse(words_of(line), name_is_enough=False)
+
+
+def test_every_command_is_taught() -> None:
+    texts = "".join(text_of(skill) for skill in SKILLS)
+    told = render_instructions(
+        display_name=None, network=Network.NONE, has_platform=True, addition=""
+    )
+    known = {name_of(words_of(line)) for line in [*shell_lines(texts), *spans(texts), *spans(told)]}
+    missing = {path for path in leaves(cli) if path[0] not in NOT_TAUGHT} - known
+    assert missing == set()
 
 
 def test_skills_that_are_named_exist() -> None:

@@ -34,11 +34,22 @@ DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/
 DEFAULTS: Final[Mapping[str, str]] = {
     "LANG": "C.UTF-8",
     "PATH": DEFAULT_PATH,
-    # A task that ends after its turn would start a turn of its own that no message asked for.
+    # A task that ends after its turn would start a turn of its own that no message asked for; so would a
+    # clock.
     "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
+    "CLAUDE_CODE_DISABLE_CRON": "1",
+    # The CLI's own skills and workflows are about itself and its settings, and stand beside ours in every
+    # request: 2,700 tokens.
+    "CLAUDE_CODE_DISABLE_BUNDLED_SKILLS": "1",
+    "CLAUDE_CODE_DISABLE_WORKFLOWS": "1",
     "CLAUDE_CODE_MAX_RETRIES": "2",
     "CLAUDE_CODE_API_KEY_HELPER_TTL_MS": str(TOKEN_LIFE_MILLISECONDS),
 }
+# Tools for a terminal with a person before it, or for other sessions of the same machine; the first would
+# start turns that no message asked for. Denied tools are in no request.
+NO_TOOLS: Final = ("ScheduleWakeup", "ListAgents", "SendMessage", "ReportFindings")
+# Not among those that CLAUDE_CODE_DISABLE_BUNDLED_SKILLS takes away.
+NO_SKILLS: Final = ("plugin-authoring",)
 FIXED: Final[Mapping[str, str]] = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "DISABLE_AUTOUPDATER": "1",
@@ -116,6 +127,8 @@ def settings(environment: Mapping[str, str], token_file: str) -> dict[str, Any]:
     return {
         "apiKeyHelper": f"cat {shlex.quote(token_file)}",
         "disableAllHooks": True,
+        "permissions": {"deny": list(NO_TOOLS)},
+        "skillOverrides": dict.fromkeys(NO_SKILLS, "off"),
         "enableAllProjectMcpServers": False,
         "cleanupPeriodDays": KEEP_CONVERSATIONS_DAYS,
         "env": {

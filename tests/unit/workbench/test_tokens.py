@@ -1,0 +1,134 @@
+"""How the tokens of a conversation are counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from agentsession_dev.model_server.rules import parse_rules
+from orchestrator_cli.app import cli
+from workbench.tokens.conversations import CONVERSATIONS, Conversation
+from workbench.tokens.counting import Spent, spent
+from workbench.tokens.report import CLAUDE, KNOWING, SKILLS, TOOLS, Measured, difference, tables
+from workbench.tokens.schemas import tool_call, tools_of
+from workbench.tokens.scripts import rules_of, with_skills, with_tools
+from workbench.tokens.skill_texts import read_skills
+
+SKILL_TEXTS = read_skills(Path(__file__).resolve().parents[3] / "skills")
+BY_TITLE = pytest.mark.parametrize("conversation", CONVERSATIONS, ids=lambda item: item.title)
+
+
+def words(text: str) -> int:
+    return len(text.split())
+
+
+def body(*messages: dict[str, Any], system: str = "you are kind", **more: Any) -> dict[str, Any]:
+    return {"system": [{"type": "text", "text": system}], "messages": list(messages), **more}
+
+
+def said(role: str, *content: Any) -> dict[str, Any]:
+    return {"role": role, "content": list(content)}
+
+
+def text(value: str, **more: Any) -> dict[str, Any]:
+    return {"type": "text", "text": value, **more}
+
+
+def test_what_is_counted() -> None:
+    tool = {"name": "list", "description": "Lists all projects.", "input_schema": {}}
+    call = {"type": "tool_use", "id": "1", "name": "list", "input": {"kind": "all of them"}}
+    result = {"type": "tool_result", "tool_use_id": "1", "content": [text("one two three four")]}
+    question = said("user", text("which are there", cache_control={"type": "ephemeral"}))
+    first = body(question, tools=[tool])
+    second = body(
+        said("user", text("which are there")),
+        said("assistant", text("I look"), call),
+        said("user", result),
+        tools=[{**tool, "cache_control": {"type": "ephemeral"}}],
+    )
+    tool_words, call_words = 3, 3  # JSON without spaces but for those of the texts
+    of_first = tool_words + 3 + 3
+    of_second = of_first + 2 + call_words + 4
+    assert spent([first, second], "there are four", words) == Spent(
+        calls=2,
+        sent=of_first + of_second,
+        tools=2 * tool_words,
+        system=6,
+        repeated=of_first,
+        answered=2 + call_words + 3,
+    )
+
+
+def test_what_changed_is_sent_anew_with_all_behind_it() -> None:
+    bodies = [body(said("user", text("a b")), system=system) for system in ("one", "one", "other")]
+    assert spent(bodies, "", words).repeated == 3
+
+
+def test_what_is_not_understood_is_not_left_out() -> None:
+    image = {"type": "image", "source": {}}
+    with pytest.raises(ValueError, match="'image' is not counted"):
+        spent([body(said("user", image))], "", words)
+
+
+def test_a_cache_makes_what_was_sent_before_cheap() -> None:
+    assert Spent(2, sent=300, tools=0, system=0, repeated=100, answered=0).cached == 260
+
+
+def test_tools_are_the_commands() -> None:
+    tools = {tool["name"]: tool for tool in tools_of(cli)}
+    assert {"project_list", "infra_allocate_port", "escalate"} <= set(tools)
+    assert not [name for name in tools if name.startswith(("admin", "token", "infra_servers"))]
+    assert tools["infra_allocate_port"]["input_schema"]["required"] == ["project_id", "port"]
+    trigger = tools["deploy_trigger"]["input_schema"]["properties"]
+    assert trigger["timeout"]["type"] == "number"
+    assert set(trigger) == {"project_id", "image", "wait", "timeout", "dry_run"}
+    kind = tools["task_list"]["input_schema"]["properties"]["kind"]
+    assert kind == {"type": "string", "enum": ["engineering", "analysis", "deploy"]}
+
+
+def test_a_command_line_as_a_call() -> None:
+    line = "escalate 'It is down' --project 3 --description 'no answer'"
+    expected = {"title": "It is down", "project_id": 3, "description": "no answer"}
+    assert tool_call(cli, line) == ("escalate", expected)
+    with pytest.raises(click.UsageError):
+        tool_call(cli, "project nothing")
+
+
+@BY_TITLE
+def test_both_scripts_do_the_same(conversation: Conversation) -> None:
+    tools = {tool["name"]: tool["input_schema"] for tool in tools_of(cli)}
+    for turn in conversation.turns:
+        for command in turn.commands:
+            name, given = tool_call(cli, command)
+            assert set(tools[name]["required"]) <= set(given) <= set(tools[name]["properties"])
+        assert turn.skill is None or turn.skill in SKILL_TEXTS.texts
+    with_command = parse_rules(rules_of(conversation, with_skills))
+    with_calls = parse_rules(rules_of(conversation, with_tools(cli)))
+    loads = [turn.skill is not None for turn in conversation.turns]
+    for first, second, load in zip(with_command.rules, with_calls.rules, loads, strict=True):
+        assert len(first.steps) == len(second.steps) + load
+
+
+@BY_TITLE
+def test_a_skill_teaches_the_command_that_is_used_after_it(conversation: Conversation) -> None:
+    for turn in conversation.turns:
+        if turn.skill is not None:
+            command = " ".join(turn.commands[0].split()[:2])
+            assert f"orchestrator {command}" in SKILL_TEXTS.texts[turn.skill]
+
+
+def test_the_report() -> None:
+    totals = {TOOLS: 1000, KNOWING: 2000, SKILLS: 800, CLAUDE: 3000}
+    measured = {
+        agent: Spent(2, sent=total - 10, tools=200, system=100, repeated=0, answered=10)
+        for agent, total in totals.items()
+    }
+    shown = tables([Measured("talk", measured)], "words", 4)
+    assert "4 tools, whose schemas are 100 tokens in each request, 25 a tool" in shown
+    assert f"| talk | {SKILLS} | 2 | 790 | 10 | 800 | −20 % | −60 % | 988 |" in shown
+    assert f"| talk | {CLAUDE} | 2 | 2,990 | 10 | 3,000 | +200 % | +50 % | 3,738 |" in shown
+    assert "| talk | 2 | 100 | 200 | 2,700 | 1,350 |" in shown
+    assert difference(100, 100) == "0 %"
