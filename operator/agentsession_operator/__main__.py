@@ -97,6 +97,7 @@ async def serve(settings: Settings, secrets: SecretFiles) -> None:
             lambda: uuid.uuid4().hex[:16],
             admission,
             metrics.sessions,
+            metrics.mailboxes.stage_passed,
         )
         queue = WorkQueue(
             reconcile,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from agentsession_core.mailbox.stages import Passed
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import Settings
 from agentsession_operator.admission import Admission
@@ -32,8 +33,10 @@ def build_reconciler(
     new_id: Callable[[], str],
     admission: Admission | None = None,
     metrics: SessionMetrics | None = None,
+    on_delivered: Callable[[Passed], None] = lambda _: None,
 ) -> Reconciler:
-    """A reconciler over these; `clock` in seconds since the epoch."""
+    """A reconciler over these; `clock` in seconds since the epoch. `on_delivered` is told of prompts
+    whose answer stands in status."""
     operator = settings.operator
     limits = Limits(
         drain_grace=operator.drain_grace_seconds,
@@ -49,7 +52,7 @@ def build_reconciler(
         store,
         Gatherer(settings, limits, cache, cluster, store, Recovery(cache, store), clocks),
         Executor(cluster, store, cache, Words(cluster, store), metrics),
-        StatusWriter(cluster, cache, clock, new_id, metrics),
+        StatusWriter(cluster, cache, clock, new_id, metrics, on_delivered),
         Refusals(limits),
         Rollout(settings.rollout.max_at_once),
         admission or build_admission(settings, clock),

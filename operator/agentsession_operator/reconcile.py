@@ -23,6 +23,7 @@ from agentsession_operator.recovery import DELETED_TEXT
 from agentsession_operator.refusals import Refusals
 from agentsession_operator.rollout import SLOT_SECONDS, Rollout
 from agentsession_operator.standing import holds_place
+from agentsession_operator.status import answered
 from agentsession_operator.world import Action, Drain, Plan, StartRun, World
 from agentsession_operator.writer import StatusWriter
 
@@ -102,7 +103,8 @@ class Reconciler:
             self._admission.settle(key, holds=self._holds_place(key))
         self._follow_rollout(key, world, intended)
         try:
-            waits = [await self._writer.say(key, session, intended.status)]
+            delivers = answered(world, intended.status)
+            waits = [await self._writer.say(key, session, intended.status, delivers)]
         except NotFoundError:
             # Gone, and the watch is late or has missed it; or the API server has just started and
             # does not serve the kind yet. A list says which.

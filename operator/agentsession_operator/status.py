@@ -15,6 +15,7 @@ from agentsession_core.api import (
 )
 from agentsession_core.api.status import REPLY_BYTES
 from agentsession_core.mailbox.model import LastTurnRecord, UsageRecord, later_entry
+from agentsession_core.mailbox.stages import Passed, Stage
 from agentsession_operator.assess import Assessment, moment, pod_trouble
 from agentsession_operator.conditions import conditions
 from agentsession_operator.times import backoff_until, expiration, suspension
@@ -62,6 +63,16 @@ def newest_turn(world: World) -> LastTurnRecord | None:
     if last is None or not last.entry or later_entry(last.entry, told) == last.entry:
         return last
     return None
+
+
+def answered(world: World, status: AgentSessionStatus) -> Passed | None:
+    """The prompt whose answer a status brings: delivered when that is written, now at the earliest."""
+    last, before = newest_turn(world), world.session.status.last_handled_message_id
+    if last is None or last.source != PROMPT_SOURCE or last.came_at is None:
+        return None
+    if status.last_handled_message_id in (None, before):
+        return None
+    return Passed(Stage.DELIVERED, last.launch, world.now - last.came_at)
 
 
 def phase(world: World, found: Assessment, *, starting: bool) -> Phase:

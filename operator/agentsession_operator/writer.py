@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -10,6 +11,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from agentsession_core.api import AgentSession, AgentSessionStatus
+from agentsession_core.mailbox.stages import Passed
 from agentsession_operator.cache import Cache
 from agentsession_operator.cluster import Cluster, ClusterError, ConflictError
 from agentsession_operator.conditions import without_redis
@@ -34,12 +36,14 @@ class StatusWriter:
         clock: Callable[[], float],
         new_id: Callable[[], str],
         metrics: SessionMetrics | None = None,
+        on_delivered: Callable[[Passed], None] = lambda _: None,
     ) -> None:
         self._cluster = cluster
         self._cache = cache
         self._clock = clock
         self._new_id = new_id
         self._metrics = metrics or SessionMetrics(CollectorRegistry())
+        self._on_delivered = on_delivered
         self._last_write: dict[Key, float] = {}
         self._changed_since: dict[Key, float] = {}
         self._redis_away_since: float | None = None
@@ -50,14 +54,20 @@ class StatusWriter:
         self._changed_since.pop(key, None)
 
     async def say(
-        self, key: Key, session: AgentSession, status: AgentSessionStatus
+        self,
+        key: Key,
+        session: AgentSession,
+        status: AgentSessionStatus,
+        delivers: Passed | None = None,
     ) -> float | None:
         """Writes the status if it is time; answers in how many seconds it will be.
+
+        `delivers`: the message whose answer is in it, were it written at this moment.
 
         Raises NotFoundError when the session is gone.
         """
         self._redis_away_since = None
-        return await self._say(key, session, status)
+        return await self._say(key, session, status, delivers)
 
     async def say_redis_away(self, key: Key, session: AgentSession) -> None:
         """Says that nothing can be decided, once that has lasted: of sessions that are looked at
@@ -72,7 +82,11 @@ class StatusWriter:
             )
 
     async def _say(
-        self, key: Key, session: AgentSession, status: AgentSessionStatus
+        self,
+        key: Key,
+        session: AgentSession,
+        status: AgentSessionStatus,
+        delivers: Passed | None = None,
     ) -> float | None:
         now = self._clock()
         since = self._changed_since.setdefault(key, now)
@@ -92,6 +106,9 @@ class StatusWriter:
             return INTERVAL
         self._last_write[key] = now
         self._cache.put_session(key, AgentSession.from_api(body), body)
+        if delivers is not None:
+            took = max(0.0, self._clock() - now)
+            self._on_delivered(replace(delivers, seconds=delivers.seconds + took))
         suspension = new_suspension(session.status, status)
         if suspension is not None:
             self._metrics.suspended(suspension.reason)

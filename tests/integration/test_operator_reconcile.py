@@ -37,6 +37,10 @@ async def test_a_prompt_goes_all_the_way_to_the_status(stage: Stage) -> None:
     assert stage.status["lastTurn"]["reply"] == "Hi!"
     assert stage.status["agentSessionID"] == "conversation-1"
     assert stage.cluster.events == ["WorkspaceCreated", "RunStarted", "TurnSucceeded"]
+    await stage.look()
+    [delivered] = stage.delivered
+    assert (delivered.stage, delivered.launch) == ("delivered", "cold")
+    assert 0 <= delivered.seconds < 60
 
 
 async def test_an_idle_session_costs_no_write(stage: Stage) -> None:

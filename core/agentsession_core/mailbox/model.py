@@ -68,7 +68,8 @@ class LastTurnRecord:
     `model_status` is the HTTP status of the model call that failed it; `model_code` (the API's type
     of error, or the gateway's own code) and `model_detail` say more. All three are the gateway's
     words; `error_code` and `error_message` are the runner's, which the agent could forge. `entry` is
-    the place of its newest message in `incoming`.
+    the place of its newest message in `incoming`; `came_at` is when the oldest came, `launch` what that
+    found.
     """
 
     turn: str
@@ -85,6 +86,8 @@ class LastTurnRecord:
     model_code: str = ""
     model_detail: str = ""
     entry: str = ""
+    came_at: float | None = None
+    launch: str = ""
 
 
 @dataclass(frozen=True)

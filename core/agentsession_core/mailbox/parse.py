@@ -208,6 +208,8 @@ def _last_record(last: dict[str, str]) -> LastTurnRecord | None:
         model_code=last.get("model_code", ""),
         model_detail=last.get("model_detail", ""),
         entry=last.get("entry", ""),
+        came_at=float(last["came_at"]) if last.get("came_at") else None,
+        launch=last.get("launch", ""),
     )
 
 

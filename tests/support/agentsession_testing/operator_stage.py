@@ -9,6 +9,7 @@ from typing import Any
 
 from agentsession_core.api import TurnOutcome
 from agentsession_core.mailbox.model import ResultRecord, RunAnswer
+from agentsession_core.mailbox.stages import Passed
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import RolloutSettings, Settings
 from agentsession_operator.cache import Cache
@@ -122,6 +123,7 @@ class Stage:
         # Ahead of Redis' clock from the first look on, as one that is moved by hand must be.
         self.now = time.time()
         self.cluster = cluster or PlayedCluster()
+        self.delivered: list[Passed] = []
         self.cache = Cache()
         settings = Settings(
             session_namespaces=("agents",),
@@ -135,6 +137,7 @@ class Stage:
             store,
             lambda: self.now,
             lambda: "id",
+            on_delivered=self.delivered.append,
         )
         queue = WorkQueue(self.reconcile, lambda: self.now, lambda error: None)
         self.handlers = Handlers(self.cache, queue)

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from agentsession_core.api import AgentSessionStatus, Phase, TurnOutcome
 from agentsession_core.api.status import REPLY_BYTES
 from agentsession_core.mailbox.model import LastTurnRecord, UsageRecord
+from agentsession_core.mailbox.stages import Passed, Stage
 from agentsession_operator.model import Children
 from agentsession_operator.pace import write_delay
 from agentsession_operator.patch import merge_patch
 from agentsession_operator.plan import plan
-from agentsession_operator.status import first_bytes
+from agentsession_operator.status import answered, first_bytes
 from agentsession_operator.story import tell
 from agentsession_operator.world import Place
 from agentsession_testing.operator_worlds import (
@@ -90,9 +91,21 @@ def test_activity_alone_is_never_a_write() -> None:
 
 def test_an_answer_is_written_at_once_but_not_twice_a_second() -> None:
     before = plan(make_live_world()).status
-    answered = plan(make_live_world(mailbox=replace(EMPTY, run=make_run(), last=LAST))).status
-    assert write_delay(before, answered, NOW, NOW - 60, NOW) == 0
-    assert write_delay(before, answered, NOW, NOW - 0.25, NOW) == pytest.approx(0.75)
+    after = plan(make_live_world(mailbox=replace(EMPTY, run=make_run(), last=LAST))).status
+    assert write_delay(before, after, NOW, NOW - 60, NOW) == 0
+    assert write_delay(before, after, NOW, NOW - 0.25, NOW) == pytest.approx(0.75)
+
+
+def test_a_prompt_s_answer_is_delivered_with_the_status_that_brings_it() -> None:
+    last = replace(LAST, came_at=NOW - 3, launch="warm")
+    world = make_live_world(mailbox=replace(EMPTY, run=make_run(), last=last))
+    status = plan(world).status
+    assert answered(world, status) == Passed(Stage.DELIVERED, "warm", 3.0)
+    told = make_live_world(make_session(status=status.to_api()), mailbox=world.mailbox)
+    assert answered(told, plan(told).status) is None
+    for other in (LAST, replace(last, source="telegram"), replace(last, source="terminal")):
+        elsewhere = make_live_world(mailbox=replace(EMPTY, run=make_run(), last=other))
+        assert answered(elsewhere, plan(elsewhere).status) is None
 
 
 def test_a_passing_phase_waits_for_the_next_one() -> None:

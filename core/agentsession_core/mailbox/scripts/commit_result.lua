@@ -35,7 +35,7 @@ redis.call('HSET', last, 'turn', ARGV[3], 'run', ARGV[2], 'source', record[4], '
   'error_code', ARGV[7], 'error_message', ARGV[8], 'model_status', record[7] or '', 'attempt', record[8],
   'model_code', record[10] or '', 'model_detail', record[11] or '',
   'started_at', record[6], 'finished_at', at, 'message_id', message_ids[#message_ids] or '',
-  'entry', ids[#ids] or '')
+  'entry', ids[#ids] or '', 'came_at', record[12] or '', 'launch', record[13] or '')
 if ARGV[6] ~= '' and record[9] == (redis.call('HGET', state, 'conversation') or '1') then
   redis.call('HSET', state, 'agent_session_id', ARGV[6])
 end
