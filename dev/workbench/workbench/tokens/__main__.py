@@ -13,6 +13,7 @@ import click
 
 from orchestrator_cli.app import cli
 from workbench.bench.commit import commit_of
+from workbench.commands import run
 from workbench.tokens.agents import (
     claude_code,
     with_every_tool,
@@ -45,7 +46,8 @@ def main(claude: Path, to: Path | None) -> None:
     if to is not None:
         found = {m.title: {a: asdict(s) for a, s in m.by_agent.items()} for m in measured}
         to.write_text(json.dumps(found, indent=2) + "\n")
-    click.echo(f"Commit {commit_of(CLONE)}, Claude Code {claude.parent.name}.\n")
+    version = run([str(claude), "--version"]).strip()
+    click.echo(f"Commit {commit_of(CLONE)}, {version}.\n")
     click.echo(tables(measured, TOKENIZER, len(list(tools_of(cli)))))
 
 
