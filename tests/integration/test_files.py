@@ -90,6 +90,29 @@ async def test_what_cannot_be_had_is_said_and_the_message_is_answered(chain: Fil
         assert "/voice.ogg" in answer["text"]
 
 
+async def test_a_download_that_fails_is_begun_again_and_its_address_is_told_nowhere(
+    chain: FileChain,
+) -> None:
+    async with chain.gateway() as gateway, chain.runner(gateway):
+        for fault in ({"kind": "reset"}, {"kind": "lost"}, {"kind": "error", "code": 500}):
+            await chain.telegram.post("faults", method="file", **fault)
+        sent = await chain.send_file("secret.txt", b"theirs", "read")
+        [answer] = await chain.said(1)
+        path = f"inbox/{PERSON}.{sent['message_id']}/secret.txt"
+        assert path in answer["text"]
+        assert (chain.workspace / path).read_bytes() == b"theirs"
+    told = chain.bridge.log()
+    assert told.count('"event": "no file"') == 3
+    for word in (
+        TOKEN,
+        TOKEN.split(":")[1],
+        "/file/bot",
+        "secret.txt",
+        sent["document"]["file_id"],
+    ):
+        assert word not in told
+
+
 async def test_a_bridge_that_dies_in_the_middle_is_waited_for(chain: FileChain) -> None:
     content = os.urandom(5_000_000)
     async with chain.gateway() as gateway, chain.runner(gateway):

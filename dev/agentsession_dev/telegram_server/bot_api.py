@@ -22,6 +22,10 @@ from agentsession_dev.telegram_server.service import TelegramService
 MAX_BODY_BYTES = MAX_UPLOAD_BYTES + 1024 * 1024
 
 
+# What faults call a download: it is no method.
+DOWNLOAD = "file"
+
+
 class Gone(Response):
     """An answer that never comes: the connection ends instead."""
 
@@ -68,6 +72,12 @@ class BotApi:
         """Answer a download of a file that getFile has named."""
         if request.path_params["token"] != self._service.settings.token:
             return JSONResponse(ApiError(401).body(), 401)
+        try:
+            fault = self._service.faults.take(DOWNLOAD, None)
+        except ApiError as error:
+            return JSONResponse(error.body(), error.code)
+        if fault is not None and fault.kind in ("lost", "reset"):
+            return Gone(self._connections, reset=fault.kind == "reset")
         path = request.path_params["path"]
         parts = path.split("/")
         file = self._service.account.files.get(parts[1]) if len(parts) == 3 else None
