@@ -147,6 +147,8 @@ def test_after_the_last_step_the_last_one_answers_again() -> None:
         ("Say hello to me", "greeting"),
         ("run: uname -a", "run-command"),
         ("Please do this.\nrun: ls -la | head", "run-command"),
+        ("Deploy todo-app.", "deploy"),
+        ("deploy it to the server", "echo"),
         ("what did I say first?", "first-message"),
         ("remember that the sky is blue", "remember"),
         ("Remember: milk", "remember"),
