@@ -23,10 +23,14 @@ class Api:
     """The API as one caller. Every call raises CommandError."""
 
     def __init__(
-        self, configuration: Configuration, sleep: Callable[[float], None] = time.sleep
+        self,
+        configuration: Configuration,
+        sleep: Callable[[float], None] = time.sleep,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._configuration = configuration
         self._sleep = sleep
+        self._transport = transport
         self._client: httpx.Client | None = None
 
     def get(self, path: str, **query: object) -> Any:
@@ -125,7 +129,11 @@ class Api:
             # The store of certificates takes a fifth of the time that this command may take to start.
             verify = url.startswith("https://")
             self._client = httpx.Client(
-                base_url=url, timeout=ANSWER_SECONDS, verify=verify, trust_env=verify
+                base_url=url,
+                timeout=ANSWER_SECONDS,
+                verify=verify,
+                trust_env=verify,
+                transport=self._transport,
             )
         return self._client
 

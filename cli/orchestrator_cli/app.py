@@ -65,6 +65,15 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, said) for name, (_, said) in COMMANDS.items()])
 
 
+def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        # Loaded when it is asked for: reading a package's metadata takes its time.
+        from importlib.metadata import version
+
+        click.echo(version("agentsession"))
+        context.exit()
+
+
 @click.group(
     cls=LazyGroup,
     name="orchestrator",
@@ -72,6 +81,14 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @json_option
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show this command's release.",
+)
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Projects, deployments, servers and tasks, for people and their agents."""
@@ -83,9 +100,9 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: list[str]) -> int:
+def run(arguments: list[str], settings: Settings | None = None) -> int:
     """Carries out a command line; answers the exit code."""
-    settings = Settings()
+    settings = settings or Settings()
     try:
         answer: Any = cli.main(
             arguments, prog_name="orchestrator", standalone_mode=False, obj=settings

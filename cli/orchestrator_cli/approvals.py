@@ -7,8 +7,14 @@ from typing import Any
 
 import click
 
-from orchestrator_cli.options import Settings, json_option, limit_option, with_settings
-from orchestrator_cli.output import moment, say_fields, say_json, say_table
+from orchestrator_cli.options import (
+    Settings,
+    dry_run_option,
+    json_option,
+    limit_option,
+    with_settings,
+)
+from orchestrator_cli.output import marked, moment, say_fields, say_json, say_table
 
 
 @click.group(name="approvals")
@@ -51,25 +57,30 @@ def get(settings: Settings, approval_id: str) -> None:
 
 @approvals.command(epilog="Example: orchestrator approvals approve 0123456789ab")
 @approval_argument
+@dry_run_option
 @json_option
 @with_settings
-def approve(settings: Settings, approval_id: str) -> None:
+def approve(settings: Settings, approval_id: str, dry_run: bool) -> None:
     """Agree: the agent's very call works once."""
-    _decide(settings, approval_id, "approve")
+    _decide(settings, approval_id, "approve", dry_run=dry_run)
 
 
 @approvals.command(epilog="Example: orchestrator approvals deny 0123456789ab")
 @approval_argument
+@dry_run_option
 @json_option
 @with_settings
-def deny(settings: Settings, approval_id: str) -> None:
+def deny(settings: Settings, approval_id: str, dry_run: bool) -> None:
     """Refuse: the agent is told so, and does not ask again until it expires."""
-    _decide(settings, approval_id, "deny")
+    _decide(settings, approval_id, "deny", dry_run=dry_run)
 
 
-def _decide(settings: Settings, approval_id: str, verb: str) -> None:
+def _decide(settings: Settings, approval_id: str, verb: str, *, dry_run: bool) -> None:
     path = f"/v1/approvals/{_id(approval_id)}/{verb}"
-    _show(settings, settings.api.change("POST", path))
+    found = settings.api.change("POST", path, dry_run=dry_run)
+    if dry_run:
+        click.echo("nothing was decided; this would come of it:", err=True)
+    _show(settings, marked(found, dry_run=dry_run))
 
 
 def _show(settings: Settings, found: dict[str, Any]) -> None:

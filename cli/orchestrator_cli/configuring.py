@@ -52,6 +52,7 @@ def show(settings: Settings) -> None:
 @config.command(name="set", epilog="Example: orchestrator config set token < token.txt")
 @click.argument("key", type=KEYS)
 @click.argument("value", required=False)
+@json_option
 @with_settings
 def set_(settings: Settings, key: str, value: str | None) -> None:
     """Keep a value in the file. A token is read from standard input only."""
@@ -63,15 +64,20 @@ def set_(settings: Settings, key: str, value: str | None) -> None:
         raise click.UsageError("there is no value")
     path = settings.configuration.path
     write_file(path, {**read_file(path), key: value})
+    if settings.as_json:
+        say_json({"key": key, "file": str(path), "set": True})
 
 
 @config.command(epilog="Example: orchestrator config unset user")
 @click.argument("key", type=KEYS)
+@json_option
 @with_settings
 def unset(settings: Settings, key: str) -> None:
     """Forget a value of the file."""
     path = settings.configuration.path
     write_file(path, {name: text for name, text in read_file(path).items() if name != key})
+    if settings.as_json:
+        say_json({"key": key, "file": str(path), "set": False})
 
 
 def _shown(key: str, value: Value) -> str:

@@ -18,7 +18,7 @@ from orchestrator_cli.options import (
     limit_option,
     with_settings,
 )
-from orchestrator_cli.output import moment, say_fields, say_json, say_lines, say_table
+from orchestrator_cli.output import marked, moment, say_fields, say_json, say_lines, say_table
 from orchestrator_cli.projects import confirm, project_argument
 from orchestrator_cli.tasks import show_or_follow, task_argument
 
@@ -186,7 +186,7 @@ def _begun(
     if following.until_the_end and not dry_run:
         return show_or_follow(settings, made["task_id"], following)
     if settings.as_json:
-        say_json({**made, "dry_run": True} if dry_run else made)
+        say_json(marked(made, dry_run=dry_run))
         return 0
     if dry_run:
         click.echo("nothing was queued; this would be:", err=True)

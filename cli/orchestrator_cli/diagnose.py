@@ -12,7 +12,15 @@ from orchestrator_cli.options import (
     limit_option,
     with_settings,
 )
-from orchestrator_cli.output import moment, say_fields, say_json, say_lines, say_table
+from orchestrator_cli.output import (
+    marked,
+    moment,
+    printable,
+    say_fields,
+    say_json,
+    say_lines,
+    say_table,
+)
 from orchestrator_cli.tasks import name_segment
 
 
@@ -57,7 +65,7 @@ def logs(settings: Settings, service: str, project_id: int | None, lines: int) -
     if settings.as_json:
         say_json(found)
         return
-    click.echo(f"{found['of']} {found['name']}: {found['standing']}", err=True)
+    click.echo(printable(f"{found['of']} {found['name']}: {found['standing']}"), err=True)
     say_lines(found["items"])
 
 
@@ -103,7 +111,8 @@ def search(settings: Settings, query: str, limit: int) -> None:
     if not found:
         click.echo("nothing has all these words")
     for item in found:
-        click.echo(f"{item['id']}  {item['title']}\n   {' '.join(item['body'].split())[:200]}")
+        body = printable(" ".join(item["body"].split())[:200])
+        click.echo(f"{item['id']}  {printable(item['title'])}\n   {body}")
 
 
 @click.command(
@@ -131,7 +140,7 @@ def escalate(
     body = {"title": title, "description": description, "project_id": project_id}
     made = settings.api.change("POST", "/v1/incidents", body, key=key, dry_run=dry_run)
     if settings.as_json:
-        say_json({**made, "dry_run": True} if dry_run else made)
+        say_json(marked(made, dry_run=dry_run))
         return
     if dry_run:
         click.echo("nothing was opened; this would be:", err=True)

@@ -17,7 +17,7 @@ from orchestrator_cli.options import (
     key_option,
     with_settings,
 )
-from orchestrator_cli.output import say_json
+from orchestrator_cli.output import marked, printable, say_json
 from orchestrator_cli.projects import project_argument
 from orchestrator_cli.tasks import say_task, segment, show_or_follow, task_argument
 
@@ -100,7 +100,7 @@ def pr(settings: Settings, task_id: str) -> None:
     if settings.as_json:
         say_json({"task_id": found["id"], "pr": url})
     else:
-        click.echo(url)
+        click.echo(printable(url))
 
 
 def begin(
@@ -123,5 +123,5 @@ def begin(
         return show_or_follow(settings, made["id"], following)
     if dry_run:
         click.echo("nothing was queued; this would be:", err=True)
-    say_task(settings, {**made, "dry_run": True} if dry_run else made)
+    say_task(settings, marked(made, dry_run=dry_run))
     return Exit.OK

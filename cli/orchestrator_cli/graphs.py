@@ -14,7 +14,7 @@ from orchestrator_cli.options import (
     limit_option,
     with_settings,
 )
-from orchestrator_cli.output import moment, say_fields, say_json, say_table
+from orchestrator_cli.output import marked, moment, printable, say_fields, say_json, say_table
 from orchestrator_cli.projects import confirm
 from orchestrator_cli.tasks import task_argument
 
@@ -41,7 +41,7 @@ def nodes(settings: Settings) -> None:
         say_json(found)
         return
     for said in found["standing"].values():
-        click.echo(said)
+        click.echo(printable(said))
     say_table(
         "Nodes",
         ("Node", "Graph", "Worker", "Alive", "Reported"),
@@ -112,7 +112,7 @@ def commands(settings: Settings, task_id: str | None, limit: int | None) -> None
 def _ask(settings: Settings, body: dict[str, Any], key: str | None, *, dry_run: bool) -> None:
     made = settings.api.change("POST", "/v1/graphs/commands", body, key=key, dry_run=dry_run)
     if settings.as_json:
-        say_json({**made, "dry_run": True} if dry_run else made)
+        say_json(marked(made, dry_run=dry_run))
         return
     if dry_run:
         click.echo("nothing was queued; this would be:", err=True)

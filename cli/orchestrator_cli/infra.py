@@ -15,7 +15,7 @@ from orchestrator_cli.options import (
     limit_option,
     with_settings,
 )
-from orchestrator_cli.output import say_fields, say_json, say_table
+from orchestrator_cli.output import marked, say_fields, say_json, say_table
 from orchestrator_cli.projects import confirm, project_argument
 from orchestrator_cli.tasks import segment
 
@@ -86,24 +86,28 @@ def add(
         dry_run=dry_run,
     )
     if settings.as_json:
-        say_json(made)
-    else:
-        _say_servers([made])
+        say_json(marked(made, dry_run=dry_run))
+        return
+    if dry_run:
+        click.echo("nothing was added; this would be:", err=True)
+    _say_servers([made])
 
 
 @servers.command(epilog="Example: orchestrator infra servers remove vps-1 --yes")
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@dry_run_option
 @json_option
 @with_settings
-def remove(settings: Settings, name: str, yes: bool) -> None:
+def remove(settings: Settings, name: str, yes: bool, dry_run: bool) -> None:
     """Remove a server that no project has a port of."""
-    confirm(f"Remove server {name}?", yes)
-    settings.api.change("DELETE", f"/v1/servers/{segment(name)}")
+    if not dry_run:
+        confirm(f"Remove server {name}?", yes)
+    settings.api.change("DELETE", f"/v1/servers/{segment(name)}", dry_run=dry_run)
     if settings.as_json:
-        say_json({"name": name, "removed": True})
+        say_json(marked({"name": name, "removed": not dry_run}, dry_run=dry_run))
     else:
-        click.echo(f"server {name} is removed")
+        click.echo(f"server {name} {'would be' if dry_run else 'is'} removed")
 
 
 @infra.command(epilog="Example: orchestrator infra allocations")
@@ -178,7 +182,7 @@ def release(settings: Settings, allocation_id: int, yes: bool, dry_run: bool) ->
         dry_run=dry_run,
     )
     if settings.as_json:
-        say_json({"id": allocation_id, "released": not dry_run})
+        say_json(marked({"id": allocation_id, "released": not dry_run}, dry_run=dry_run))
     else:
         click.echo(f"allocation {allocation_id} {'would be' if dry_run else 'is'} released")
 
@@ -198,7 +202,7 @@ def _allocate(
         dry_run=dry_run,
     )
     if settings.as_json:
-        say_json({**made, "dry_run": True, "created": False} if dry_run else made)
+        say_json(marked({**made, "created": False} if dry_run else made, dry_run=dry_run))
         return
     if dry_run:
         click.echo("nothing was taken; this would be:", err=True)

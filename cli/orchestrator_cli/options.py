@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import update_wrapper
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from orchestrator_cli.api import Api
 from orchestrator_cli.configuration import OUTPUT, Configuration, load
+
+if TYPE_CHECKING:
+    import httpx
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,6 +25,9 @@ class Settings:
     """What the options say, and what follows from them."""
 
     as_json: bool = field(default_factory=lambda: os.environ.get(OUTPUT) == "json")
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    transport: httpx.BaseTransport | None = None
     _configuration: Configuration | None = field(default=None, repr=False)
     _api: Api | None = field(default=None, repr=False)
 
@@ -35,7 +42,7 @@ class Settings:
     def api(self) -> Api:
         """The API. Raises CommandError."""
         if self._api is None:
-            self._api = Api(self.configuration)
+            self._api = Api(self.configuration, self.sleep, self.transport)
         return self._api
 
     def close(self) -> None:

@@ -30,7 +30,7 @@ def say_line(value: object) -> None:
 
 
 def say_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table; on a terminal as wide as that, else 80 columns. The first column is never cut."""
+    """A table; on a terminal as wide as that, else 80 columns. Ids are never cut."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -42,12 +42,12 @@ def say_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]])
         title=Text(title), title_justify="left", box=box.SQUARE if terminal else box.ASCII
     )
     for number, name in enumerate(columns):
-        table.add_column(name, no_wrap=number == 0, overflow="fold")
+        table.add_column(name, no_wrap=number == 0 or name == "Task", overflow="fold")
     empty = True
     for row in rows:
         empty = False
         # As text: what users call their things is no markup.
-        table.add_row(*(Text(_printable(cell)) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     if empty:
         click.echo(f"{title}: none")
         return
@@ -58,13 +58,18 @@ def say_fields(fields: Mapping[str, object]) -> None:
     """Names and values, one a line."""
     width = max(len(name) for name in fields)
     for name, value in fields.items():
-        click.echo(f"{name:<{width}}  {_printable('-' if value in (None, '') else str(value))}")
+        click.echo(f"{name:<{width}}  {printable('-' if value in (None, '') else str(value))}")
+
+
+def marked(found: Mapping[str, Any], *, dry_run: bool) -> dict[str, Any]:
+    """The object, with `dry_run` where nothing was changed."""
+    return {**found, "dry_run": True} if dry_run else dict(found)
 
 
 def say_lines(lines: Iterable[Mapping[str, str]]) -> None:
     """Lines of a log for people."""
     for line in lines:
-        click.echo(f"{line['at'][:19]}Z {line['kind']:<10} {_printable(line['message'])}")
+        click.echo(f"{line['at'][:19]}Z {line['kind']:<10} {printable(line['message'])}")
 
 
 def moment(value: str | None) -> str:
@@ -77,13 +82,13 @@ def say_error(error: CommandError, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(error.as_json(), ensure_ascii=False), err=True)
         return
-    click.echo(f"✘ {error.message} ({error.code})", err=True)
+    click.echo(f"✘ {printable(error.message)} ({printable(error.code)})", err=True)
     if error.hint:
         click.echo(f"  → {error.hint}", err=True)
     if error.request_id:
-        click.echo(f"  request {error.request_id}", err=True)
+        click.echo(f"  request {printable(error.request_id)}", err=True)
 
 
-def _printable(text: Any) -> str:
-    # A name must not move the terminal's cursor.
+def printable(text: object) -> str:
+    """The text, with nothing that could move the terminal's cursor: it may be anybody's."""
     return "".join(char if char.isprintable() or char == "\n" else "�" for char in str(text))

@@ -16,7 +16,7 @@ from orchestrator_cli.options import (
     limit_option,
     with_settings,
 )
-from orchestrator_cli.output import moment, say_fields, say_json, say_table
+from orchestrator_cli.output import marked, moment, say_fields, say_json, say_table
 
 
 @click.group(name="project")
@@ -91,7 +91,7 @@ def create(
         known = settings.api.get(f"/v1/projects/{error.details['project_id']}")
         _show(settings, {**known, "created": False})
         return
-    _show(settings, {**made, "created": not dry_run, **_dry(dry_run)})
+    _show(settings, marked({**made, "created": not dry_run}, dry_run=dry_run))
 
 
 @project.command(epilog="Example: orchestrator project update 42 --description 'Shared lists'")
@@ -124,7 +124,7 @@ def update(
         key=key,
         dry_run=dry_run,
     )
-    _show(settings, {**changed, **_dry(dry_run)})
+    _show(settings, marked(changed, dry_run=dry_run))
 
 
 @project.command(epilog="Example: orchestrator project status 42")
@@ -170,7 +170,7 @@ def delete(settings: Settings, project_id: int, yes: bool, dry_run: bool) -> Non
         f"/v1/projects/{project_id}",
         dry_run=dry_run,
     )
-    said = {"id": project_id, "deleted": not dry_run, **_dry(dry_run)}
+    said = marked({"id": project_id, "deleted": not dry_run}, dry_run=dry_run)
     if settings.as_json:
         say_json(said)
     else:
@@ -189,10 +189,6 @@ def confirm(question: str, yes: bool) -> None:
             hint="say --yes if you mean it",
         )
     click.confirm(question, abort=True, err=True)
-
-
-def _dry(dry_run: bool) -> dict[str, bool]:
-    return {"dry_run": True} if dry_run else {}
 
 
 def _show(settings: Settings, found: dict[str, Any]) -> None:

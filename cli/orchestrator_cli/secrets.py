@@ -9,7 +9,7 @@ import click
 
 from orchestrator_cli.errors import CommandError, Exit
 from orchestrator_cli.options import Settings, dry_run_option, json_option, with_settings
-from orchestrator_cli.output import moment, say_fields, say_json, say_table
+from orchestrator_cli.output import marked, moment, say_fields, say_json, say_table
 from orchestrator_cli.projects import confirm, project_argument
 from orchestrator_cli.tasks import segment
 
@@ -41,9 +41,11 @@ def set_(
         dry_run=dry_run,
     )
     if settings.as_json:
-        say_json(made)
-    else:
-        say_fields({"secret": made["name"], "version": made["version"]})
+        say_json(marked(made, dry_run=dry_run))
+        return
+    if dry_run:
+        click.echo("nothing was set; this would be:", err=True)
+    say_fields({"secret": made["name"], "version": made["version"]})
 
 
 @secret.command(name="list", epilog="Example: orchestrator secret list 42")
@@ -80,7 +82,7 @@ def unset(settings: Settings, project_id: int, name: str, yes: bool, dry_run: bo
         dry_run=dry_run,
     )
     if settings.as_json:
-        say_json({"name": name, "removed": not dry_run})
+        say_json(marked({"name": name, "removed": not dry_run}, dry_run=dry_run))
     else:
         click.echo(f"secret {name} {'would be' if dry_run else 'is'} removed")
 

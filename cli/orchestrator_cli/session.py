@@ -13,7 +13,7 @@ from orchestrator_cli.options import (
     key_option,
     with_settings,
 )
-from orchestrator_cli.output import say_fields, say_json
+from orchestrator_cli.output import marked, say_fields, say_json
 
 _REACHES = {
     "chat": "said in the chat",
@@ -36,7 +36,7 @@ def respond(settings: Settings, text: str, key: str | None, dry_run: bool) -> No
     body = {"text": _said(text)}
     made = settings.api.change("POST", "/v1/responses", body, key=key, dry_run=dry_run)
     if settings.as_json:
-        say_json({**made, "dry_run": True} if dry_run else made)
+        say_json(marked(made, dry_run=dry_run))
     else:
         click.echo("nothing was said" if dry_run else _REACHES[made["reaches"]])
 
@@ -55,7 +55,7 @@ def finish(
     body = {"text": _said(summary), "project_id": project_id}
     made = settings.api.change("POST", "/v1/summaries", body, key=key, dry_run=dry_run)
     if settings.as_json:
-        say_json({**made, "dry_run": True} if dry_run else made)
+        say_json(marked(made, dry_run=dry_run))
         return
     if dry_run:
         click.echo("nothing was kept; this would be:", err=True)

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-from orchestrator_cli.api import Api
 from orchestrator_cli.errors import CommandError, Exit
 from orchestrator_cli.options import (
     Following,
     Settings,
     after_option,
+    dry_run_option,
     follow_options,
     json_option,
     limit_option,
     with_settings,
 )
-from orchestrator_cli.output import moment, say_fields, say_json, say_line, say_table
+from orchestrator_cli.output import (
+    marked,
+    moment,
+    printable,
+    say_fields,
+    say_json,
+    say_line,
+    say_table,
+)
 
 # The API waits so long for the next event; a follower asks again then.
 WAIT_SECONDS = 20
@@ -76,12 +83,16 @@ def status(settings: Settings, task_id: str, following: Following, after: int) -
 
 @task.command(epilog="Example: orchestrator task cancel deploy-0123456789ab")
 @task_argument
+@dry_run_option
 @json_option
 @with_settings
-def cancel(settings: Settings, task_id: str) -> None:
+def cancel(settings: Settings, task_id: str, dry_run: bool) -> None:
     """End a queued task; ask the worker of a running one to stop."""
     path = f"/v1/tasks/{segment(task_id)}/cancel"
-    say_task(settings, settings.api.change("POST", path))
+    found = settings.api.change("POST", path, dry_run=dry_run)
+    if dry_run:
+        click.echo("nothing was cancelled; this would come of it:", err=True)
+    say_task(settings, marked(found, dry_run=dry_run))
 
 
 def show_or_follow(settings: Settings, task_id: str, following: Following, after: int = 0) -> int:
@@ -112,10 +123,10 @@ def follow_task(
     Cut off, it goes on after the last event it had. Raises CommandError: TIMED_OUT when all of that
     takes longer than `timeout` seconds.
     """
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = None if timeout is None else settings.clock() + timeout
     told = False
     while True:
-        left = WAIT_SECONDS if deadline is None else deadline - time.monotonic()
+        left = WAIT_SECONDS if deadline is None else deadline - settings.clock()
         if left <= 0:
             raise CommandError(
                 Exit.TIMED_OUT,
@@ -123,7 +134,7 @@ def follow_task(
                 f"the task has not ended within {timeout:g} s",
                 hint=f"it goes on: orchestrator task status TASK --follow --after {after}",
             )
-        page = _events(settings.api, path, after, min(left, WAIT_SECONDS), deadline)
+        page = _events(settings, path, after, min(left, WAIT_SECONDS), deadline)
         for event in page["items"]:
             after = event["seq"]
             if say:
@@ -135,20 +146,23 @@ def follow_task(
             click.echo("waits in its queue: no worker has taken it yet", err=True)
 
 
-def _events(api: Api, path: str, after: int, wait: float, deadline: float | None) -> Any:
+def _events(settings: Settings, path: str, after: int, wait: float, deadline: float | None) -> Any:
     # Without Redis the API answers at once: then this end waits, or it would ask without a pause.
-    began = time.monotonic()
+    began = settings.clock()
+    query = {"after": after, "wait": f"{wait:.1f}"}
     page = _unless_away(
-        lambda: api.get(f"{path}/events", after=after, wait=f"{wait:.1f}"), after, deadline
+        settings, lambda: settings.api.get(f"{path}/events", **query), after, deadline
     )
-    if not page["items"] and not page["ended"] and time.monotonic() - began < 0.5:
-        time.sleep(min(wait, 2.0))
+    if not page["items"] and not page["ended"] and settings.clock() - began < 0.5:
+        settings.sleep(min(wait, 2.0))
     return page
 
 
-def _unless_away(ask: Callable[[], Any], after: int, deadline: float | None) -> Any:
+def _unless_away(
+    settings: Settings, ask: Callable[[], Any], after: int, deadline: float | None
+) -> Any:
     """Asks until the API is there again: it may be starting anew. Raises CommandError."""
-    given_up = time.monotonic() + AWAY_SECONDS
+    given_up = settings.clock() + AWAY_SECONDS
     if deadline is not None:
         given_up = min(given_up, deadline)
     cut = False
@@ -156,12 +170,12 @@ def _unless_away(ask: Callable[[], Any], after: int, deadline: float | None) -> 
         try:
             return ask()
         except CommandError as error:
-            if error.exit_code is not Exit.UNAVAILABLE or time.monotonic() >= given_up:
+            if error.exit_code is not Exit.UNAVAILABLE or settings.clock() >= given_up:
                 raise
             if not cut:
                 cut = True
                 click.echo(f"cut off ({error.code}); goes on after event {after}", err=True)
-            time.sleep(AGAIN_SECONDS)
+            settings.sleep(AGAIN_SECONDS)
 
 
 def say_event(settings: Settings, event: dict[str, Any]) -> None:
@@ -169,7 +183,7 @@ def say_event(settings: Settings, event: dict[str, Any]) -> None:
     if settings.as_json:
         say_line(event)
     else:
-        click.echo(f"{event['at'][11:19]} {event['kind']:<10} {event['message']}")
+        click.echo(f"{event['at'][11:19]} {event['kind']:<10} {printable(event['message'])}")
 
 
 def say_task(settings: Settings, found: dict[str, Any]) -> None:
@@ -183,7 +197,7 @@ def say_task(settings: Settings, found: dict[str, Any]) -> None:
             "project": found["project_id"],
             "standing": found["standing"],
             "request": found["request"],
-            "result": found["result"] or "-",
+            "result": "; ".join(f"{name} {said}" for name, said in found["result"].items()),
             "created": moment(found["created_at"]),
             "ended": moment(found["finished_at"]),
         }

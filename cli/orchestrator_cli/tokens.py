@@ -8,10 +8,17 @@ from typing import IO
 import click
 
 from orchestrator_cli.errors import CommandError, Exit
-from orchestrator_cli.options import Settings, json_option, limit_option, with_settings
-from orchestrator_cli.output import moment, say_fields, say_json, say_table
+from orchestrator_cli.options import (
+    Settings,
+    dry_run_option,
+    json_option,
+    limit_option,
+    with_settings,
+)
+from orchestrator_cli.output import marked, moment, say_fields, say_json, say_table
+from orchestrator_cli.tasks import segment
 
-SCOPES = ("read", "write", "approve", "tokens", "admin")
+SCOPES = ("read", "write", "approve", "tokens", "admin", "worker")
 
 
 @click.group(name="token")
@@ -99,19 +106,13 @@ def _opened(path: Path) -> IO[str]:
 
 @token.command(epilog="Example: orchestrator token revoke 0123456789ab")
 @click.argument("token_id", metavar="TOKEN")
+@dry_run_option
 @json_option
 @with_settings
-def revoke(settings: Settings, token_id: str) -> None:
+def revoke(settings: Settings, token_id: str, dry_run: bool) -> None:
     """Revoke a token: from now on it is refused."""
-    settings.api.call("DELETE", f"/v1/tokens/{_segment(token_id)}")
+    settings.api.change("DELETE", f"/v1/tokens/{segment(token_id)}", dry_run=dry_run)
     if settings.as_json:
-        say_json({"id": token_id, "revoked": True})
+        say_json(marked({"id": token_id, "revoked": not dry_run}, dry_run=dry_run))
     else:
-        click.echo(f"token {token_id} is revoked")
-
-
-def _segment(text: str) -> str:
-    # What the API gave as an id; anything else would be another path.
-    if not text.replace("-", "").isalnum():
-        raise click.UsageError(f"{text!r} is no id")
-    return text
+        click.echo(f"token {token_id} {'would be' if dry_run else 'is'} revoked")

@@ -1,0 +1,146 @@
+"""Every command: for people and for programs, when it works and when it is refused."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+
+from agentsession_testing.canned_orchestrator import CannedApi
+from agentsession_testing.golden import assert_golden_text
+from agentsession_testing.orchestrator_canned_command import Run, call
+from agentsession_testing.orchestrator_cases import CASES
+from agentsession_testing.orchestrator_leaves import LEAVES
+from orchestrator_cli.errors import Exit
+
+__all__ = ["call"]
+
+ASKS = {name: case for name, case in CASES.items() if case.answers and name != "doctor"}
+TRIED = {
+    name: case
+    for name, case in CASES.items()
+    if "--dry-run" in {option for one in LEAVES[tuple(name.split())].params for option in one.opts}
+}
+# (status, code) of a refusal → the exit code.
+REFUSALS = {
+    (401, "token_expired"): Exit.NOT_ALLOWED,
+    (403, "scope_missing"): Exit.NOT_ALLOWED,
+    (403, "approval_required"): Exit.NOT_ALLOWED,
+    (404, "project_not_found"): Exit.NOT_FOUND,
+    (409, "conflict_of_some_kind"): Exit.CONFLICT,
+    (412, "version_conflict"): Exit.CONFLICT,
+    (413, "body_too_large"): Exit.USAGE,
+    (422, "invalid"): Exit.USAGE,
+    (429, "too_many_responses"): Exit.UNAVAILABLE,
+    (500, "failed"): Exit.FAILED,
+    (503, "database_unavailable"): Exit.UNAVAILABLE,
+}
+
+
+def test_no_command_is_forgotten() -> None:
+    assert {tuple(name.split()) for name in CASES} == set(LEAVES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_works(request: pytest.FixtureRequest, call: Run, name: str) -> None:
+    case = CASES[name]
+    told = []
+    for line in (case.line, f"{case.line} --json"):
+        api = CannedApi(case.answers)
+        said = call(line, api, case.stdin)
+        assert said.code == Exit.OK
+        asked = "".join(f"{one}\n" for one in api.requests)
+        told.append(f"{said.told(line)}--- asked\n{asked}")
+        tables = [one for one in said.out.splitlines() if one.startswith(("|", "+"))]
+        assert max(map(len, tables), default=0) <= 80
+        if "--json" in line:
+            documents = said.out.splitlines() if "--follow" in line else [said.out]
+            assert [json.loads(document) for document in documents]
+    assert_golden_text(request, f"orchestrator_cli/{name.replace(' ', '-')}.txt", "\n".join(told))
+
+
+@pytest.mark.parametrize("name", TRIED)
+def test_it_is_tried(call: Run, name: str) -> None:
+    case = TRIED[name]
+    line = case.line.replace(" --yes", "")
+    api = CannedApi(case.answers)
+    said = call(f"{line} --dry-run --json", api, case.stdin)
+    assert said.code == Exit.OK
+    assert json.loads(said.out)["dry_run"] is True
+    assert ["dry_run=true" in one for one in api.requests] == [True]
+    people = call(f"{line} --dry-run", CannedApi(case.answers), case.stdin)
+    assert people.code == Exit.OK
+    assert "would" in people.out + people.err or "nothing was" in people.out + people.err
+
+
+@pytest.mark.parametrize(("status", "code"), REFUSALS)
+@pytest.mark.parametrize("name", ASKS)
+def test_it_is_refused(call: Run, name: str, status: int, code: str) -> None:
+    case = ASKS[name]
+
+    def refuse(_: httpx.Request) -> httpx.Response:
+        problem = {"status": status, "code": code, "detail": "why", "request_id": "r1", "more": 7}
+        return httpx.Response(status, json=problem)
+
+    said = call(f"{case.line} --json", CannedApi({}, refuse), case.stdin)
+    assert said.code == REFUSALS[status, code]
+    assert said.out == ""
+    # A follower that is cut off says so before it gives up.
+    error = (
+        said.error
+        if "--follow" not in case.line
+        else json.loads(said.err.splitlines()[-1])["error"]
+    )
+    assert (error["code"], error["message"], error["request_id"]) == (code, "why", "r1")
+    assert error["more"] == 7
+    assert error["retryable"] is (said.code == Exit.UNAVAILABLE)
+    people = call(case.line, CannedApi({}, refuse), case.stdin)
+    assert (people.code, people.out) == (said.code, "")
+    assert f"✘ why ({code})" in people.err
+    assert "request r1" in people.err
+
+
+@pytest.mark.parametrize("name", ASKS)
+def test_nobody_answers(call: Run, name: str) -> None:
+    def away(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    case = ASKS[name]
+    said = call(f"{case.line} --json", CannedApi({}, away), case.stdin)
+    assert said.code == Exit.UNAVAILABLE
+    assert json.loads(said.err.splitlines()[-1])["error"]["code"] == "unreachable"
+
+
+@pytest.mark.parametrize("name", ASKS)
+def test_something_else_answers(call: Run, name: str) -> None:
+    def page(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, text="<html>Welcome</html>")
+
+    said = call(f"{ASKS[name].line} --json", CannedApi({}, page), ASKS[name].stdin)
+    assert (said.code, said.error["code"]) == (Exit.FAILED, "not_the_api")
+
+
+@pytest.mark.parametrize("name", ASKS)
+@pytest.mark.parametrize("missing", ["ORCHESTRATOR_API_URL", "ORCHESTRATOR_API_TOKEN"])
+def test_it_does_not_know_where_or_who(
+    call: Run, monkeypatch: pytest.MonkeyPatch, name: str, missing: str
+) -> None:
+    monkeypatch.setenv(missing, "")
+    api = CannedApi({})
+    said = call(f"{ASKS[name].line} --json", api, ASKS[name].stdin)
+    expected = {
+        "ORCHESTRATOR_API_URL": (Exit.USAGE, "url_missing"),
+        "ORCHESTRATOR_API_TOKEN": (Exit.NOT_ALLOWED, "token_missing"),
+    }
+    assert (said.code, said.error["code"]) == expected[missing]
+    assert missing in said.error["hint"]
+    assert api.requests == []
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if "--yes" in case.line])
+def test_nothing_is_destroyed_without_a_yes(call: Run, name: str) -> None:
+    api = CannedApi({})
+    said = call(f"{CASES[name].line.replace(' --yes', '')} --json", api)
+    assert (said.code, said.error["code"]) == (Exit.USAGE, "not_confirmed")
+    assert api.requests == []
