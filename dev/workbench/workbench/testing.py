@@ -63,7 +63,7 @@ def run_tests(
             }
         ),
     }
-    _postgresql(settings, reporter)
+    _programs(settings, reporter)
     try:
         run_suites(arguments, environment, settings.clone / ".build" / "integration.log", reporter)
     except WorkbenchError:
@@ -79,15 +79,17 @@ def run_tests(
         )
 
 
-def _postgresql(settings: Settings, reporter: Reporter) -> None:
-    """Debian's PostgreSQL, for tests that start one of their own."""
-    if list(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or shutil.which("initdb"):
-        return
-    with reporter.step("install PostgreSQL"):
-        try:
-            install_packages(["postgresql"], settings.clone / ".build" / "postgresql.log")
-        except ClusterError as error:
-            raise WorkbenchError(str(error), "apt-get install postgresql") from error
+def _programs(settings: Settings, reporter: Reporter) -> None:
+    """Debian's PostgreSQL, for tests that start one of their own, and jq, for the commands of docs."""
+    postgresql = list(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or shutil.which("initdb")
+    for package, found in (("postgresql", postgresql), ("jq", shutil.which("jq"))):
+        if found:
+            continue
+        with reporter.step(f"install {package}"):
+            try:
+                install_packages([package], settings.clone / ".build" / f"{package}.log")
+            except ClusterError as error:
+                raise WorkbenchError(str(error), f"apt-get install {package}") from error
 
 
 def agent_cli(settings: Settings, reporter: Reporter) -> dict[str, str]:
