@@ -125,7 +125,15 @@ def _control_plane(settings: Settings, reporter: Reporter) -> dict[str, str]:
             )
         except ClusterError as error:
             raise WorkbenchError(error.cause, error.next_step) from error
-    return {"LOCALKUBE_BINARY": str((cluster_settings.paths.bin / "kubectl").resolve())}
+    return control_plane_program(settings)
+
+
+def control_plane_program(settings: Settings) -> dict[str, str]:
+    """LOCALKUBE_BINARY of the local cluster that is there; nothing of another."""
+    if settings.cluster is not ClusterKind.LOCAL:
+        return {}
+    paths = load_cluster_settings(os.environ, settings.clone).paths
+    return {"LOCALKUBE_BINARY": str((paths.bin / "kubectl").resolve())}
 
 
 def _browser(settings: Settings, reporter: Reporter) -> dict[str, str]:

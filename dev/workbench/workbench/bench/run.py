@@ -23,6 +23,7 @@ from workbench.bench.ground import WAIT_SECONDS, Body, Ground
 from workbench.bench.images import measure_images
 from workbench.bench.machine import Machine, describe_machine
 from workbench.bench.mailboxes import Mailboxes
+from workbench.bench.many_chats import CHATS, measure_many_chats
 from workbench.bench.memory import MemoryLog
 from workbench.bench.messages import RestedMessages, measure_suspended, measure_warm
 from workbench.bench.model import ModelServer
@@ -38,6 +39,7 @@ from workbench.console import Reporter, WorkbenchError
 from workbench.forward import port_forward
 from workbench.images import read_images
 from workbench.settings import ClusterKind, Names, Settings
+from workbench.testing import control_plane_program
 
 DEFAULT_ROUNDS = 30
 REDIS_SECONDS = 10
@@ -115,6 +117,10 @@ class _Bench:
         self._measure(f"awake: {rounds} messages", lambda: measure_warm(context, awake))
         self._measure(f"suspended: {rounds} messages", lambda: measure_suspended(context))
         self._measure(f"chat: twice {rounds} messages", lambda: measure_chats(context))
+        program = control_plane_program(self._settings)
+        self._measure(
+            f"{CHATS} chats at once", lambda: measure_many_chats(self._settings.clone, program)
+        )
         self._send_rested(awake)
         self._measure("pass-through", lambda: measure_passthrough(context, awake))
         self._measure("operator's writes", lambda: measure_writes(context))
