@@ -7,19 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import structlog
-from pydantic import ValidationError
 
-from agentsession_core import naming
-from agentsession_core.api import (
-    AgentSession,
-    AgentSessionTemplate,
-    AgentSessionTemplateSpec,
-    AgentType,
-)
+from agentsession_core.api import AgentSession, AgentType
 from agentsession_core.cluster import Cluster, Resource
 from agentsession_core.effective import Effective, merge
-from agentsession_core.problems import service_unavailable
 from agentsession_core.settings import Settings
+from agentsession_core.templates import read_template
 from agentsession_core.ttl import TTLCache
 from agentsession_gateway.given_skills import GivenSkills, read_skills
 
@@ -54,7 +47,7 @@ class ClusterSessionReader:
         """The settings in force. Raises ClusterUnavailableError, ProblemError 503."""
         known = None if fresh else self._effective.get(session.metadata.uid)
         if known is None:
-            template = await self._template(session)
+            template = await read_template(self._cluster, session)
             known = merge(
                 session.spec,
                 template,
@@ -74,22 +67,6 @@ class ClusterSessionReader:
         if given.problems:
             _log.warning("skills_left_out", namespace=namespace, problems=given.problems)
         return given
-
-    async def _template(self, session: AgentSession) -> AgentSessionTemplateSpec | None:
-        reference = session.spec.template_ref
-        name = reference.name if reference else naming.DEFAULT_TEMPLATE
-        namespace = session.metadata.namespace
-        body = await self._cluster.read(Resource.TEMPLATE, namespace, name)
-        if body is None:
-            return None
-        try:
-            return AgentSessionTemplate.from_api(dict(body)).spec
-        except ValidationError:
-            # Going on without it would lift the limits that it sets.
-            raise service_unavailable(
-                "template_unreadable",
-                f"AgentSessionTemplate {namespace}/{name} does not fit this release's schema",
-            ) from None
 
 
 def _pinned_type(session: AgentSession) -> AgentType | None:

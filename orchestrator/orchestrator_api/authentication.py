@@ -7,10 +7,12 @@ from typing import Final
 
 from sqlalchemy import update
 
+from agentsession_core.api.values import Approvals
 from agentsession_core.identity import Identity
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.problems import ProblemError
 from agentsession_core.run_access import require_current
+from agentsession_core.templates import Templates
 from orchestrator_api import tokens
 from orchestrator_api.callers import Caller, Scope, run_caller, token_caller
 from orchestrator_api.deps import Deps
@@ -25,21 +27,26 @@ async def authenticate(deps: Deps, token: str, address: str) -> Caller:
     known = tokens.token_id(token)
     if known is not None:
         return await _holder(deps, token, known)
-    if deps.identity is None or deps.runs is None:
+    if deps.identity is None or deps.runs is None or deps.templates is None:
         raise ProblemError(
             401, "token_invalid", "not an API token; outside of a cluster no other is taken"
         )
-    return await _run(deps.identity, deps.runs, token, address)
+    return await _run(deps.identity, deps.runs, deps.templates, token, address)
 
 
-async def _run(identity: Identity, runs: MailboxStore, token: str, address: str) -> Caller:
-    caller = (await identity.recognise(token, address=address)).caller
+async def _run(
+    identity: Identity, runs: MailboxStore, templates: Templates, token: str, address: str
+) -> Caller:
+    recognised = await identity.recognise(token, address=address)
+    caller = recognised.caller
     # A token outlives its pod and its run: what counts is the run that the mailbox has now.
     check = await runs.check_run(
         caller.mailbox, run=caller.run, pod_uid=caller.pod_uid, grace_seconds=0
     )
     require_current(check.answer)
-    return run_caller(caller.user, caller.mailbox, caller.run)
+    template = await templates.of(recognised.session)
+    asks_more = template.approvals is Approvals.ALL
+    return run_caller(caller.user, caller.mailbox, caller.run, asks_more=asks_more)
 
 
 async def _holder(deps: Deps, token: str, known: str) -> Caller:

@@ -32,7 +32,8 @@ class Caller:
     """Somebody who may act for `user`.
 
     `actor` is what the audit log says: `token:<id>` or `run:<session uid>/<number>`. `mailbox` is where
-    this caller's people read, `run` which run it is, None for holders of tokens.
+    this caller's people read, `run` which run it is, None for holders of tokens. `asks_more`: its
+    template has people asked about more than what destroys.
     """
 
     kind: CallerKind
@@ -41,6 +42,7 @@ class Caller:
     actor: str
     scopes: frozenset[Scope]
     run: str | None = None
+    asks_more: bool = False
 
     @property
     def is_run(self) -> bool:
@@ -56,9 +58,9 @@ class Caller:
 RUN_SCOPES = frozenset({Scope.READ, Scope.WRITE})
 
 
-def run_caller(user: str, mailbox: str, run: str) -> Caller:
+def run_caller(user: str, mailbox: str, run: str, *, asks_more: bool = False) -> Caller:
     """The agent of a run."""
-    return Caller(CallerKind.RUN, user, mailbox, f"run:{run}", RUN_SCOPES, run)
+    return Caller(CallerKind.RUN, user, mailbox, f"run:{run}", RUN_SCOPES, run, asks_more)
 
 
 def token_caller(user: str, token_id: str, scopes: frozenset[Scope]) -> Caller:

@@ -10,6 +10,7 @@ from datetime import datetime
 from agentsession_core.identity import Identity
 from agentsession_core.mailbox.publishing import Publishing
 from agentsession_core.mailbox.store import MailboxStore
+from agentsession_core.templates import Templates
 from orchestrator_api.database import Database
 from orchestrator_api.metrics import Metrics
 from orchestrator_api.sealing import Sealer
@@ -19,8 +20,8 @@ from orchestrator_api.sealing import Sealer
 class Deps:
     """The API's collaborators. `now` is an aware UTC time, `new_id` twelve hexadecimal digits.
 
-    Without `identity` and `runs` (outside of a cluster) only API tokens are taken, without `sealer`
-    no secrets. `committed` is told when something waits in the outbox. `clock` counts seconds.
+    Without `identity`, `templates` and `runs` (outside of a cluster) only API tokens are taken, without
+    `sealer` no secrets. `committed` is told when something waits in the outbox. `clock` counts seconds.
     """
 
     database: Database
@@ -32,5 +33,6 @@ class Deps:
     strict_approvals: bool = False
     sealer: Sealer | None = None
     streams: Publishing | None = None
+    templates: Templates | None = None
     metrics: Metrics = field(default_factory=Metrics)
     clock: Callable[[], float] = time.monotonic

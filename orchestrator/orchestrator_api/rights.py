@@ -13,7 +13,7 @@ class Approval(StrEnum):
     """When an agent's call waits for its person."""
 
     NEVER = "never"
-    # With `approvals: All` in the installation.
+    # With `approvals: All` in the installation or the session's template.
     STRICT = "strict"
     ALWAYS = "always"
 
@@ -73,8 +73,12 @@ def require_user(caller: Caller, claimed: str | None) -> None:
 
 
 def waits_for_approval(caller: Caller, operation: Operation, *, strict: bool) -> bool:
-    """Whether the call waits until the person has agreed. `strict`: the installation asks more often."""
+    """Whether the call waits until the person has agreed. `strict`: the installation asks more often.
+
+    The stricter of installation and template counts.
+    """
     if not caller.is_run:
         return False
-    wanted = (Approval.ALWAYS, Approval.STRICT) if strict else (Approval.ALWAYS,)
+    more = strict or caller.asks_more
+    wanted = (Approval.ALWAYS, Approval.STRICT) if more else (Approval.ALWAYS,)
     return operation.approval in wanted

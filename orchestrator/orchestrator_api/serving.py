@@ -14,7 +14,7 @@ import uvicorn
 from prometheus_client import start_http_server
 
 from agentsession_core import kube, naming
-from agentsession_core.cluster import KubernetesCluster
+from agentsession_core.cluster import Cluster, KubernetesCluster
 from agentsession_core.identity import Identity, TokenIdentity
 from agentsession_core.mailbox.connect import connect
 from agentsession_core.mailbox.publishing import Publishing
@@ -27,6 +27,7 @@ from agentsession_core.settings import (
     Settings,
 )
 from agentsession_core.tasks import run_until_first_ends
+from agentsession_core.templates import Templates
 from orchestrator_api import standing
 from orchestrator_api.app import create_app
 from orchestrator_api.database import Database, database_url
@@ -88,12 +89,13 @@ async def serve(settings: Settings, secret_files: SecretFiles, host: str, *, clu
         redis = await stack.enter_async_context(
             connect(settings.redis.url, secret_files.read(REDIS_PASSWORD), metrics.redis_failed)
         )
-        identity = await _identity(stack, settings, metrics) if cluster else None
+        api = await _api_server(stack, metrics) if cluster else None
         publishing = Publishing(redis)
         relay = Relay(database, publishing)
         deps = Deps(
             database=database,
-            identity=identity,
+            identity=_identity(api, settings, metrics) if api else None,
+            templates=Templates(api, time.monotonic) if api else None,
             runs=MailboxStore(redis),
             now=now,
             new_id=new_id,
@@ -119,10 +121,15 @@ async def serve(settings: Settings, secret_files: SecretFiles, host: str, *, clu
         )
 
 
-async def _identity(stack: AsyncExitStack, settings: Settings, metrics: Metrics) -> Identity:
-    api = await stack.enter_async_context(kube.connect("orchestrator-api", metrics.api))
+async def _api_server(stack: AsyncExitStack, metrics: Metrics) -> Cluster:
+    return KubernetesCluster(
+        await stack.enter_async_context(kube.connect("orchestrator-api", metrics.api))
+    )
+
+
+def _identity(api: Cluster, settings: Settings, metrics: Metrics) -> Identity:
     return TokenIdentity(
-        KubernetesCluster(api),
+        api,
         naming.AUDIENCE_ORCHESTRATOR,
         settings.session_namespaces,
         time.monotonic,

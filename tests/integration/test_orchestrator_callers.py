@@ -12,6 +12,7 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import select
 
+from agentsession_core.cluster import Resource
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.fake_cluster import review
 from agentsession_testing.orchestrator import Orchestrator, problem
@@ -231,3 +232,31 @@ async def test_a_dry_run_asks_nobody(
     path = await project_of(ada)
     assert problem(await agent.delete(f"{path}?dry_run=true")) == (403, "approval_required")
     assert await asked(stage) == []
+
+
+async def test_a_template_has_people_asked_about_more(stage: Orchestrator) -> None:
+    token = await stage.run("ada")
+    template = {"metadata": {"name": "default", "namespace": "agents", "uid": "t"}}
+    stage.cluster.put(Resource.TEMPLATE, "default", {**template, "spec": {"approvals": "All"}})
+    async with stage.client(token) as agent:
+        project = (await agent.post("/v1/projects", json=PROJECT)).json()["id"]
+        path = f"/v1/projects/{project}/secrets/KEY"
+        assert problem(await agent.put(path, json={"value": "x"})) == (403, "approval_required")
+        stage.cluster.put(Resource.TEMPLATE, "default", {**template, "spec": {"approvals": 7}})
+        assert (await agent.get("/v1/projects")).status_code == 200, "read half a minute ago"
+    stage.restart()
+    async with stage.client(token) as agent:
+        # Going on without it would lift what it asks for.
+        unreadable = await agent.put(path, json={"value": "x"})
+        assert problem(unreadable) == (503, "template_unreadable")
+    stage.restart()
+    asked = {**template, "spec": {"approvals": "Destructive"}}
+    stage.cluster.put(Resource.TEMPLATE, "default", asked)
+    async with stage.client(token) as agent:
+        assert (await agent.put(path, json={"value": "x"})).status_code == 200
+    stage.strict_approvals = True
+    stage.restart()
+    async with stage.client(token) as agent:
+        # The stricter of the two counts.
+        refused = await agent.put(path, json={"value": "y"})
+        assert problem(refused) == (403, "approval_required")

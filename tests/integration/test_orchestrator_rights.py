@@ -140,6 +140,8 @@ async def test_the_charts_rights_are_enough_to_know_a_run(
             ("patch", "agentsession.dev", "agentsessions"),
         ),
         ("delete", "agentsession.dev", "agentsessions"),
+        ("list", "agentsession.dev", "agentsessiontemplates"),
+        ("patch", "agentsession.dev", "agentsessiontemplates"),
     ],
 )
 @pytest.mark.parametrize("namespace", [AGENTS, SYSTEM])

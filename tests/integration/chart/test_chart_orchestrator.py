@@ -175,6 +175,7 @@ def test_it_may_see_whose_run_a_pod_is_and_nothing_else(helm: Helm) -> None:
     assert sorted(rules) == [
         ("", "pods", "get"),
         ("agentsession.dev", "agentsessions", "get"),
+        ("agentsession.dev", "agentsessiontemplates", "get"),
         ("batch", "jobs", "get"),
     ]
     (binding,) = [one for one in objects if one["kind"] == "ClusterRoleBinding"]

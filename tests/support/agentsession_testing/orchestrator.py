@@ -25,6 +25,7 @@ from agentsession_core.identity import TokenIdentity
 from agentsession_core.mailbox.publishing import Publishing
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import DatabaseSettings
+from agentsession_core.templates import Templates
 from agentsession_testing.fake_cluster import FakeCluster, review
 from agentsession_testing.postgresql import PostgreSQL, running_postgresql
 from agentsession_testing.serving import plain_server, serving
@@ -147,6 +148,7 @@ class Orchestrator:
             deps = Deps(
                 database=self.database,
                 identity=identity if self.store else None,
+                templates=Templates(self.cluster, time.monotonic) if self.store else None,
                 runs=self.store,
                 now=self.now,
                 new_id=lambda: f"{next(self._ids):012x}",
