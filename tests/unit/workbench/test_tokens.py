@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ from agentsession_dev.model_server.rules import parse_rules
 from orchestrator_cli.app import cli
 from workbench.tokens.conversations import CONVERSATIONS, Conversation
 from workbench.tokens.counting import Spent, spent
-from workbench.tokens.report import CLAUDE, KNOWING, SKILLS, TOOLS, Measured, difference, tables
-from workbench.tokens.schemas import tool_call, tools_of
+from workbench.tokens.mcp_server import answer
+from workbench.tokens.report import KNOWING, SKILLS, TOOLS, Measured, difference, tables
+from workbench.tokens.schemas import command_of, tool_call, tools_of
 from workbench.tokens.scripts import rules_of, with_skills, with_tools
 from workbench.tokens.skill_texts import read_skills
 
@@ -98,6 +101,14 @@ def test_a_command_line_as_a_call() -> None:
 
 
 @BY_TITLE
+def test_a_call_as_a_command_line(conversation: Conversation) -> None:
+    for turn in conversation.turns:
+        for command in turn.commands:
+            name, given = tool_call(cli, command)
+            assert tool_call(cli, shlex.join(command_of(cli, name, given))) == (name, given)
+
+
+@BY_TITLE
 def test_both_scripts_do_the_same(conversation: Conversation) -> None:
     tools = {tool["name"]: tool["input_schema"] for tool in tools_of(cli)}
     for turn in conversation.turns:
@@ -121,14 +132,34 @@ def test_a_skill_teaches_the_command_that_is_used_after_it(conversation: Convers
 
 
 def test_the_report() -> None:
-    totals = {TOOLS: 1000, KNOWING: 2000, SKILLS: 800, CLAUDE: 3000}
+    totals = {TOOLS: 1000, KNOWING: 2000, SKILLS: 800}
     measured = {
-        agent: Spent(2, sent=total - 10, tools=200, system=100, repeated=0, answered=10)
-        for agent, total in totals.items()
+        kind: Spent(2, sent=total - 10, tools=200, system=100, repeated=0, answered=10)
+        for kind, total in totals.items()
     }
-    shown = tables([Measured("talk", measured)], "words", 4)
+    shown = tables([Measured("talk", "loop", measured)], "words", 4)
     assert "4 tools, whose schemas are 100 tokens in each request, 25 a tool" in shown
-    assert f"| talk | {SKILLS} | 2 | 790 | 10 | 800 | −20 % | −60 % | 988 |" in shown
-    assert f"| talk | {CLAUDE} | 2 | 2,990 | 10 | 3,000 | +200 % | +50 % | 3,738 |" in shown
-    assert "| talk | 2 | 100 | 200 | 2,700 | 1,350 |" in shown
-    assert difference(100, 100) == "0 %"
+    assert "| talk | loop | 1,000 | 2,000 | 800 | −20 % | −60 % |" in shown
+    assert f"| talk | loop | {SKILLS} | 2 | 790 | 10 | 100 | 200 | 988 |" in shown
+    assert (difference(100, 100), difference(150, 100)) == ("0 %", "+50 %")
+
+
+class TestMcpServer:
+    def test_tools(self) -> None:
+        asked: list[Sequence[str]] = []
+
+        def call(words: Sequence[str]) -> str:
+            asked.append(words)
+            return "[]"
+
+        def said(method: str, **parameters: Any) -> Any:
+            return answer({"id": 1, "method": method, "params": parameters}, call)
+
+        assert said("initialize", protocolVersion="v")["result"]["protocolVersion"] == "v"
+        tools = {tool["name"]: tool for tool in said("tools/list")["result"]["tools"]}
+        assert tools["project_get"]["inputSchema"]["required"] == ["project_id"]
+        called = said("tools/call", name="deploy_logs", arguments={"project_id": 1, "lines": 5})
+        assert called["result"]["content"] == [{"type": "text", "text": "[]"}]
+        assert asked == [["deploy", "logs", "--lines", "5", "--", "1"]]
+        assert said("prompts/list")["error"]["message"] == "prompts/list"
+        assert answer({"method": "notifications/initialized"}, call) is None

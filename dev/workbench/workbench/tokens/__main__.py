@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Final
 
 import bpe_openai
 import click
@@ -14,21 +16,19 @@ import click
 from orchestrator_cli.app import cli
 from workbench.bench.commit import commit_of
 from workbench.commands import run
-from workbench.tokens.agents import (
-    claude_code,
-    with_every_tool,
-    with_skills_alone,
-    with_tools_and_texts,
-)
+from workbench.tokens import plain_agents
+from workbench.tokens.claude_agents import ClaudeCode
 from workbench.tokens.conversations import CONVERSATIONS, Conversation
-from workbench.tokens.counting import Spent, spent
-from workbench.tokens.ground import new_ground
-from workbench.tokens.report import CLAUDE, KNOWING, SKILLS, TOOLS, Measured, tables
+from workbench.tokens.counting import spent
+from workbench.tokens.ground import Ground, new_ground
+from workbench.tokens.recorded import Bodies
+from workbench.tokens.report import KNOWING, SKILLS, TOOLS, Measured, tables
 from workbench.tokens.schemas import tools_of
-from workbench.tokens.skill_texts import read_skills
+from workbench.tokens.skill_texts import Skills, read_skills
 
-CLONE = Path(__file__).resolve().parents[4]
-TOKENIZER = "o200k_base"
+CLONE: Final = Path(__file__).resolve().parents[4]
+TOKENIZER: Final = "o200k_base"
+Talk = Callable[[Conversation, Ground, Skills], Coroutine[Any, Any, Bodies]]
 
 
 @click.command()
@@ -42,32 +42,42 @@ TOKENIZER = "o200k_base"
 @click.option("--to", type=click.Path(path_type=Path), help="Keep the figures as JSON.")
 def main(claude: Path, to: Path | None) -> None:
     """Counts the tokens of three conversations, with skills and with every tool in each request."""
-    measured = [asyncio.run(_measure(each, claude)) for each in CONVERSATIONS]
+    code = ClaudeCode(claude)
+    agents: dict[str, dict[str, Talk]] = {
+        "plain loop": {
+            TOOLS: plain_agents.with_every_tool,
+            KNOWING: plain_agents.with_tools_and_texts,
+            SKILLS: plain_agents.with_skills_and_command,
+        },
+        "Claude Code": {
+            TOOLS: code.with_every_tool,
+            KNOWING: code.with_tools_and_texts,
+            SKILLS: code.with_skills_and_command,
+        },
+    }
+    measured = [
+        asyncio.run(_measure(conversation, agent, kinds))
+        for conversation in CONVERSATIONS
+        for agent, kinds in agents.items()
+    ]
     if to is not None:
-        found = {m.title: {a: asdict(s) for a, s in m.by_agent.items()} for m in measured}
-        to.write_text(json.dumps(found, indent=2) + "\n")
+        to.write_text(json.dumps([asdict(item) for item in measured], indent=2) + "\n")
     version = run([str(claude), "--version"]).strip()
     click.echo(f"Commit {commit_of(CLONE)}, {version}.\n")
     click.echo(tables(measured, TOKENIZER, len(list(tools_of(cli)))))
 
 
-async def _measure(conversation: Conversation, claude: Path) -> Measured:
-    agents = {
-        TOOLS: with_every_tool,
-        KNOWING: with_tools_and_texts,
-        SKILLS: with_skills_alone,
-        CLAUDE: claude_code(claude),
-    }
-    skills = read_skills(CLONE / "skills")
+async def _measure(conversation: Conversation, agent: str, kinds: Mapping[str, Talk]) -> Measured:
     encode = bpe_openai.get_encoding(TOKENIZER).encode_ordinary
-    found: dict[str, Spent] = {}
-    for name, agent in agents.items():
+    skills = read_skills(CLONE / "skills")
+    last = conversation.turns[-1].answer
+    found = {}
+    for kind, talk in kinds.items():
         with tempfile.TemporaryDirectory(prefix="tokens-") as folder:
             async with new_ground(Path(folder), conversation) as ground:
-                bodies = await agent(conversation, ground, skills)
-        last = conversation.turns[-1].answer
-        found[name] = spent(bodies, last, lambda text: len(encode(text)))
-    return Measured(conversation.title, found)
+                bodies = await talk(conversation, ground, skills)
+        found[kind] = spent(bodies, last, lambda text: len(encode(text)))
+    return Measured(conversation.title, agent, found)
 
 
 if __name__ == "__main__":

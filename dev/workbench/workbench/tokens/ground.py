@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from workbench.tokens.conversations import Conversation
 from workbench.tokens.scripts import command_line
 
 USER: Final = "ada"
+COMMAND: Final = str(Path(sys.executable).parent / "orchestrator")
 SERVER: Final = "infra servers add web-1 --host web-1.example.com"
 
 
@@ -28,6 +29,10 @@ class Ground:
     def shell(self, script: str) -> str:
         """Carries out a script as the agent's shell does. Raises WorkbenchError."""
         return run(["bash", "-c", script], env=self.environment)
+
+    def command(self, words: Sequence[str]) -> str:
+        """Carries out the command with these words. Raises WorkbenchError."""
+        return run([COMMAND, *words], env=self.environment)
 
 
 @asynccontextmanager

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from workbench.tokens.counting import Spent
 
-TOOLS = "plain agent, every tool"
-KNOWING = "plain agent, every tool and the skills' texts"
-SKILLS = "plain agent, skills and command"
-CLAUDE = "Claude Code, skills and command"
-COLUMNS = (
-    *("conversation", "agent", "calls", "sent", "answered", "total"),
-    *("beside every tool", "beside every tool and texts", "sent, with a prompt cache"),
+TOOLS: Final = "every tool"
+KNOWING: Final = "every tool, skills' texts"
+SKILLS: Final = "skills and command"
+TOTALS: Final = (
+    *("conversation", "agent", TOOLS, KNOWING, SKILLS),
+    *(f"beside {TOOLS}", "beside both"),
 )
-PARTS = ("conversation", "calls", "its system prompt", "its tools", "all else", "all else a call")
+DETAILS: Final = (
+    *("conversation", "agent", "carries", "calls", "sent", "answered"),
+    *("of it system prompts", "of it tools", "sent, with a prompt cache"),
+)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One conversation, by agent."""
+    """One conversation with one agent, by what it carries."""
 
     title: str
-    by_agent: Mapping[str, Spent]
+    agent: str
+    by_kind: Mapping[str, Spent]
 
 
 def difference(part: int, whole: int) -> str:
@@ -33,44 +37,34 @@ def difference(part: int, whole: int) -> str:
 
 
 def tables(measured: Sequence[Measured], tokenizer: str, tools: int) -> str:
-    """All tables. `tools`: how many tools the agent with tools has."""
-    one = measured[0].by_agent[TOOLS]
+    """All tables. `tools`: how many tools an agent with tools has."""
+    one = measured[0].by_kind[TOOLS]
     per_call = one.tools // one.calls
     lines = [
         f"Tokens of {tokenizer}. {tools} tools, whose schemas are {per_call:,} tokens in each request, "
-        f"{per_call // tools} a tool.",
+        f"{per_call // tools} a tool. All that was sent and answered:",
         "",
-        *_table(COLUMNS, [row for item in measured for row in _rows(item)]),
+        *_table(TOTALS, [_total(item) for item in measured]),
         "",
-        f"{CLAUDE}, taken apart:",
+        "In detail:",
         "",
-        *_table(PARTS, [_parts(item) for item in measured]),
+        *_table(DETAILS, [row for item in measured for row in _details(item)]),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _rows(item: Measured) -> Iterator[Sequence[str]]:
-    lean, knowing = item.by_agent[TOOLS], item.by_agent[KNOWING]
-    for agent, spent in item.by_agent.items():
-        compared = spent is not lean and spent is not knowing
-        yield (
-            item.title,
-            agent,
-            str(spent.calls),
-            f"{spent.sent:,}",
-            f"{spent.answered:,}",
-            f"{spent.total:,}",
-            difference(spent.total, lean.total) if compared else "",
-            difference(spent.total, knowing.total) if compared else "",
-            f"{spent.cached:,}",
-        )
+def _total(item: Measured) -> Sequence[str]:
+    totals = [item.by_kind[kind].total for kind in (TOOLS, KNOWING, SKILLS)]
+    tools, knowing, skills = totals
+    shown = (f"{total:,}" for total in totals)
+    return (item.title, item.agent, *shown, difference(skills, tools), difference(skills, knowing))
 
 
-def _parts(item: Measured) -> Sequence[str]:
-    spent = item.by_agent[CLAUDE]
-    rest = spent.total - spent.system - spent.tools
-    counts = (spent.calls, spent.system, spent.tools, rest, rest // spent.calls)
-    return (item.title, *(f"{count:,}" for count in counts))
+def _details(item: Measured) -> Iterator[Sequence[str]]:
+    for kind, spent in item.by_kind.items():
+        counts = (spent.sent, spent.answered, spent.system, spent.tools, spent.cached)
+        shown = (f"{count:,}" for count in counts)
+        yield (item.title, item.agent, kind, str(spent.calls), *shown)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -28,25 +28,50 @@ NOT_FOR_AGENTS: Final = frozenset(
 TYPES: Final = {"integer": "integer", "float": "number", "boolean": "boolean"}
 
 
-def tools_of(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
-    """The tools for a command and all below it, as the Messages API takes them."""
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            found = command.get_command(context, name)
-            if found is not None and (*path, name) not in NOT_FOR_AGENTS:
-                yield from tools_of(found, (*path, name))
+def tools_of(command: click.Command) -> Iterator[dict[str, Any]]:
+    """The tools for all below a command, as the Messages API takes them."""
+    for path, leaf in _leaves(command):
+        parameters = {_name(item): item for item in leaf.params if not _is_left_out(item)}
+        yield {
+            "name": tool_name(path),
+            "description": (leaf.help or "").partition("\n\n")[0].replace("\n", " "),
+            "input_schema": {
+                "type": "object",
+                "properties": {name: _schema(item) for name, item in parameters.items()},
+                "required": [name for name, item in parameters.items() if item.required],
+            },
+        }
+
+
+def command_of(command: click.Command, tool: str, given: Mapping[str, Any]) -> list[str]:
+    """The words of the command line that does what a tool is called for. Raises click.UsageError."""
+    for path, leaf in _leaves(command):
+        if tool_name(path) != tool:
+            continue
+        options, arguments = [], []
+        for item in leaf.params:
+            value = given.get(_name(item))
+            if value is None or value is False:
+                continue
+            if isinstance(item, click.Argument):
+                arguments.append(str(value))
+            else:
+                options += [item.opts[-1]] if value is True else [item.opts[-1], str(value)]
+        return [*path, *options, "--", *arguments] if arguments else [*path, *options]
+    raise click.UsageError(f"there is no tool {tool!r}")
+
+
+def _leaves(
+    command: click.Command, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    if not isinstance(command, click.Group):
+        yield path, command
         return
-    parameters = {_name(item): item for item in command.params if not _is_left_out(item)}
-    yield {
-        "name": tool_name(path),
-        "description": (command.help or "").partition("\n\n")[0].replace("\n", " "),
-        "input_schema": {
-            "type": "object",
-            "properties": {name: _schema(item) for name, item in parameters.items()},
-            "required": [name for name, item in parameters.items() if item.required],
-        },
-    }
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        found = command.get_command(context, name)
+        if found is not None and (*path, name) not in NOT_FOR_AGENTS:
+            yield from _leaves(found, (*path, name))
 
 
 def tool_name(path: tuple[str, ...]) -> str:

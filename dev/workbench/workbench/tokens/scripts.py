@@ -36,12 +36,12 @@ def with_skills(turn: Turn) -> list[dict[str, Any]]:
     ]
 
 
-def with_tools(cli: click.Command) -> Steps:
-    """Calls the tools that do the same as the commands."""
+def with_tools(cli: click.Command, prefix: str = "") -> Steps:
+    """Calls the tools that do the same as the commands; `prefix` stands before their names."""
 
     def steps(turn: Turn) -> list[dict[str, Any]]:
         calls = [tool_call(cli, command) for command in turn.commands]
-        return [{"tool": name, "input": given} for name, given in calls]
+        return [{"tool": prefix + name, "input": given} for name, given in calls]
 
     return steps
 

@@ -17,6 +17,11 @@ class Skills:
     descriptions: Mapping[str, str]
     texts: Mapping[str, str]
 
+    @property
+    def all_texts(self) -> str:
+        """For an agent that cannot load them."""
+        return "\n\n".join(text.strip() for text in self.texts.values())
+
 
 def read_skills(folder: Path) -> Skills:
     """The skills of a folder. Raises OSError."""
