@@ -14,6 +14,8 @@ from agentsession_core.mailbox.model import MailboxEvent
 from agentsession_core.wire import EventKind
 
 LINE_CHARACTERS: Final = 120
+# The runner counts from 0.
+_NOTHING_YET: Final = -1
 
 
 class Preview:
@@ -22,7 +24,7 @@ class Preview:
     def __init__(self) -> None:
         self.line = ""
         self._text = ""
-        self._seq = 0
+        self._seq = _NOTHING_YET
         self._after_tool = False
 
     def add(self, event: MailboxEvent) -> bool:
@@ -68,7 +70,7 @@ class Preview:
         attempt = data.get("attempt")
         number = attempt if isinstance(attempt, int) else 1
         # Another attempt writes its answer from the beginning.
-        self._text, self._seq, self._after_tool = "", 0, False
+        self._text, self._seq, self._after_tool = "", _NOTHING_YET, False
         self.line = texts.again(number) if number > 1 else texts.THINKING
         return True
 

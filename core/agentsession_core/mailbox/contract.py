@@ -103,7 +103,9 @@ class EventEntry(Contract):
     """What happens in a turn while it happens. Telemetry: trimmed to about 1000 entries."""
 
     turn: str = Field(description="the turn; empty for a notice")
-    seq: Number = Field(description="the runner's count within the turn; 0 is the gateway's own")
+    seq: Number = Field(
+        description="the runner's count within the turn, from 0; the gateway's own have 0"
+    )
     kind: str = Field(
         description="`delta`, `tool`, `usage`, `state`; `turn` (begun, ended); `respond`, `notice`"
     )

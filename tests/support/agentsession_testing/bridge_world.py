@@ -4,6 +4,8 @@ somebody who answers in place of operator, gateway and run."""
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -77,6 +79,7 @@ class Agent:
         self._store = store
         self._turns = 0
         self._said = 0
+        self._counts: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
         self._begun: set[str] = set()
 
     async def turn(self, mailbox: str) -> tuple[str, list[str]]:
@@ -104,11 +107,9 @@ class Agent:
         )
 
     async def say(self, mailbox: str, turn: str, *events: tuple[str, dict[str, Any]]) -> None:
-        """Tell what happens in the turn, in this order."""
-        numbered = []
-        for kind, data in events:
-            self._said += 1
-            numbered.append((self._said, kind, data))
+        """Tell what happens in the turn, in this order: counted within it from 0, as the runner does."""
+        count = self._counts[turn]
+        numbered = [(next(count), kind, data) for kind, data in events]
         await self._store.publish_events(mailbox, turn, "telegram", numbered)
 
     async def respond(self, mailbox: str, text: str) -> None:

@@ -46,7 +46,14 @@ def test_a_line_stays_a_line() -> None:
     assert shown.endswith("…</i>")
 
 
+def test_the_first_words_are_there() -> None:
+    said = [begun(1), event(0, "delta", text="I "), event(1, "delta", text="look")]
+    assert html_of(*said) == "I look"
+    assert html_of(*said, begun(2), *said[1:]) == "I look"
+
+
 def test_what_comes_again_is_shown_once() -> None:
+    assert html_of(event(0, "delta", text="a"), event(0, "delta", text="a")) == "a"
     assert html_of(event(1, "delta", text="a"), event(1, "delta", text="a")) == "a"
 
 
