@@ -272,6 +272,12 @@ class ModelServer:
             if any(contains in text for text in record["user_texts"][-1:])
         ]
 
+    def body(self, record: Body) -> str:
+        """The body of one of the newest 20 requests."""
+        return (
+            self._http.get(f"/_control/requests/{record['sequence']}/body").raise_for_status().text
+        )
+
     def fail(self, count: int, text: str | None = None, **effect: Any) -> None:
         """Makes the next `count` main requests fail, or those whose newest text fits a regex."""
         body = {"count": count, "fail": effect, "kind": "main", "text": text}
