@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from typing import Any
 
@@ -43,7 +44,14 @@ for command in (*commands.ALL, *talking.ALL, *letting_in.ALL, export, completion
 
 def main() -> None:
     """Entry point of the console script."""
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, _leave)
     sys.exit(run(sys.argv[1:]))
+
+
+def _leave(number: int, _: object) -> None:
+    """A terminal that is closed, or kill: kubectl's port-forward would stay for ever without its parent."""
+    raise SystemExit(128 + number)
 
 
 def run(arguments: list[str]) -> int:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,16 @@ async def piped(agent: Agent, *arguments: str, stdin: str = "") -> subprocess.Co
     )
 
 
+def running_with(argument: str) -> list[str]:
+    """The processes that have this argument."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if argument in (process / "cmdline").read_text().split("\0"):
+                found.append(process.name)
+    return found
+
+
 class TestAtATerminal:
     async def test_two_turns_and_the_way_out(self, agent: Agent) -> None:
         with at_terminal([*PROGRAM, "chat", SESSION], agent.environment) as terminal:
@@ -191,6 +201,15 @@ class TestAtATerminal:
             await expect(terminal, "stopping the turn; ctrl-c again leaves")
             terminal.type(CTRL_C)
             assert await asyncio.to_thread(terminal.wait) == Exit.INTERRUPTED
+
+    async def test_a_window_that_is_closed_leaves_no_kubectl_behind(
+        self, agent: Agent, tmp_path: Path
+    ) -> None:
+        program = str(tmp_path / "bin" / "kubectl")
+        with at_terminal([*PROGRAM, "chat", SESSION], agent.environment) as terminal:
+            await expect(terminal, "> ")
+            assert running_with(program)
+        await until(lambda: not running_with(program), "no kubectl runs", 10)
 
     async def test_history_and_turns_of_others(self, agent: Agent, harness: Harness) -> None:
         await harness.begin_turn("t0", "An old prompt")

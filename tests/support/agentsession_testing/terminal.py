@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 CTRL_C, CTRL_D = "\x03", "\x04"
+LEAVE_SECONDS = 10.0
 
 
 class Terminal:
@@ -89,7 +90,10 @@ def at_terminal(command: Sequence[str], environment: Mapping[str, str]) -> Itera
     try:
         yield Terminal(process, master)
     finally:
-        if process.poll() is None:
+        # The program is told so as a person's is when the window is closed.
+        os.close(master)
+        try:
+            process.wait(LEAVE_SECONDS)
+        except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        os.close(master)
