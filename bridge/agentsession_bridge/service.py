@@ -53,6 +53,7 @@ from agentsession_bridge.webhook import Webhook
 from agentsession_core import kube
 from agentsession_core.cluster import KubernetesCluster
 from agentsession_core.mailbox.connect import connect
+from agentsession_core.mailbox.decisions import Decisions
 from agentsession_core.mailbox.lease import Leases
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.pairing import ALPHABET, CODE_CHARACTERS, config_map_name
@@ -168,7 +169,7 @@ class Bridge:
             self._door(access, redis, api),
             letterbox,
             Commands(self._store, letterbox, self._replies, index, time.time),
-            Buttons(self._store, self._replies, self._live),
+            Buttons(self._store, Decisions(redis), self._replies, self._live),
             self._replies,
             metrics,
             bot.id,

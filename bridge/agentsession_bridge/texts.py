@@ -15,6 +15,9 @@ WORKSPACE_GONE: Final = (
 )
 STOP_BUTTON: Final = "Stop"
 KEEP_BUTTON: Final = "Keep"
+AGREE_BUTTON: Final = "Agree"
+REFUSE_BUTTON: Final = "Refuse"
+PASSED_ON: Final = "Passed on…"
 BUTTON_OVER: Final = "This button is over."
 NOT_YOURS: Final = "This bot does not know you."
 KEPT: Final = "Kept: the time begins anew."

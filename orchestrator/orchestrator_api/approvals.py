@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsession_core.mailbox.events import EVENTS_KEPT
 from agentsession_core.mailbox.keys import MailboxKeys
+from agentsession_core.mailbox.notices import approval_notice
 from agentsession_core.problems import ProblemError
 from orchestrator_api import outbox
 from orchestrator_api.callers import Caller
@@ -112,9 +113,24 @@ async def ask(
         session.add(known)
         _tell(session, known, now)
         if ear is not None:
-            tell(session, ear, now, f"approval.{known.id}", _words(known))
+            tell(session, ear, now, approval_notice(known.id), _words(known))
         await session.flush()
     return _answer(known)
+
+
+def decide(row: Approval, state: str, by: str, now: datetime) -> None:
+    """APPROVED or DENIED, by somebody who may; the same again changes nothing. The row must be locked.
+
+    Raises ProblemError 409 when it is over or was decided otherwise.
+    """
+    if row.expires_at <= now:
+        raise ProblemError(
+            409, "approval_expired", "it is older than 15 minutes; the agent has to ask again"
+        )
+    if row.state not in (PENDING, state):
+        raise ProblemError(409, "approval_decided", f"it is {row.state} already")
+    if row.state == PENDING:
+        row.state, row.decided_at, row.decided_by = state, now, by
 
 
 async def _open(session: AsyncSession, caller: Caller, wish: Wish) -> Approval | None:

@@ -25,6 +25,7 @@ class CallerKind(StrEnum):
 
     HOLDER = "api-token"
     RUN = "run"
+    CHAT = "chat"
 
 
 @dataclass(frozen=True)
@@ -66,3 +67,8 @@ def run_caller(user: str, mailbox: str, run: str, *, asks_more: bool = False) ->
 def token_caller(user: str, token_id: str, scopes: frozenset[Scope]) -> Caller:
     """Whoever holds an API token."""
     return Caller(CallerKind.HOLDER, user, user, f"token:{token_id}", scopes)
+
+
+def chat_caller(user: str, mailbox: str, by: str) -> Caller:
+    """A person who has decided on something in their chat: `telegram:<id>`."""
+    return Caller(CallerKind.CHAT, user, mailbox, by, frozenset({Scope.APPROVE}))

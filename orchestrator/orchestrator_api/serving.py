@@ -17,6 +17,7 @@ from agentsession_core import kube, naming
 from agentsession_core.cluster import Cluster, KubernetesCluster
 from agentsession_core.identity import Identity, TokenIdentity
 from agentsession_core.mailbox.connect import connect
+from agentsession_core.mailbox.decisions import Decisions
 from agentsession_core.mailbox.publishing import Publishing
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import (
@@ -31,6 +32,7 @@ from agentsession_core.templates import Templates
 from orchestrator_api import standing
 from orchestrator_api.app import create_app
 from orchestrator_api.database import Database, database_url
+from orchestrator_api.deciding import Decider
 from orchestrator_api.deps import Deps
 from orchestrator_api.metrics import Metrics
 from orchestrator_api.migrating import migrate
@@ -92,11 +94,12 @@ async def serve(settings: Settings, secret_files: SecretFiles, host: str, *, clu
         api = await _api_server(stack, metrics) if cluster else None
         publishing = Publishing(redis)
         relay = Relay(database, publishing)
+        store = MailboxStore(redis)
         deps = Deps(
             database=database,
             identity=_identity(api, settings, metrics) if api else None,
             templates=Templates(api, time.monotonic) if api else None,
-            runs=MailboxStore(redis),
+            runs=store,
             now=now,
             new_id=new_id,
             committed=relay.committed,
@@ -117,6 +120,7 @@ async def serve(settings: Settings, secret_files: SecretFiles, host: str, *, clu
             uvicorn.Server(config).serve([listener]),
             relay.run(),
             Sweeper(database, publishing, now, relay.committed).run(),
+            Decider(database, Decisions(redis), store, now, relay.committed).run(),
             standing.watch(database, now, metrics.stands),
         )
 

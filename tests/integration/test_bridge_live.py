@@ -8,8 +8,9 @@ from typing import Any
 from redis.asyncio import Redis
 
 from agentsession_core.api import TurnOutcome
-from agentsession_core.mailbox.contract import Source
-from agentsession_core.mailbox.notices import end_notice
+from agentsession_core.mailbox import keys
+from agentsession_core.mailbox.contract import DecisionEntry, Source
+from agentsession_core.mailbox.notices import approval_notice, end_notice
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.bridge_process import BridgeProcess
 from agentsession_testing.bridge_world import ADA, BOB, GROUP, Agent, has_texts, said, seen
@@ -185,3 +186,61 @@ async def test_the_notice_of_its_end_has_a_button_that_keeps_it(
     assert await redis_client.hexists(f"user:{ADA}:mailbox", "kept_at")
     await world.wait("edit", chat_id=ADA)
     assert "reply_markup" not in await said(world, ADA, "will be deleted")
+
+
+async def test_a_question_of_the_agent_is_answered_by_buttons(
+    world: Telegram, bridge: BridgeProcess, agent: Agent, redis_client: Redis
+) -> None:
+    await world.write(ADA, "hello")
+    await agent.answer(str(ADA), "Hi")
+    await MailboxStore(redis_client).notice(
+        str(ADA),
+        notice=approval_notice("0123456789ab"),
+        text="May it delete all?",
+        source=Source.TELEGRAM,
+        chat=str(ADA),
+    )
+    question = await said(world, ADA, "May it")
+    (buttons,) = question["reply_markup"]["inline_keyboard"]
+    assert [button["text"] for button in buttons] == ["Agree", "Refuse"]
+    path = f"chats/{ADA}/messages/{question['message_id']}/press"
+    await world.post(path, user_id=ADA, data=buttons[0]["callback_data"])
+    answer = await world.wait("callback_answer", chat_id=ADA)
+    assert "Passed on" in answer["data"]["text"]
+    ((_, decision),) = await entries(redis_client, keys.DECISIONS)
+    DecisionEntry.model_validate(decision)
+    assert decision == {
+        "approval": "0123456789ab",
+        "decision": "approve",
+        "user": str(ADA),
+        "mailbox": str(ADA),
+        "by": f"telegram:{ADA}",
+    }
+    await world.wait("edit", chat_id=ADA)
+    assert "reply_markup" not in await said(world, ADA, "May it")
+
+
+async def test_in_a_group_it_is_the_groups_word(
+    world: Telegram, bridge: BridgeProcess, agent: Agent, redis_client: Redis
+) -> None:
+    await world.post("groups", id=GROUP, title="Team")
+    await world.write(ADA, "@agent_demo_bot hi", chat_id=GROUP)
+    await agent.answer(MAILBOX, "Hi")
+    await MailboxStore(redis_client).notice(
+        MAILBOX,
+        notice=approval_notice("0123456789ab"),
+        text="May it delete all?",
+        source=Source.TELEGRAM,
+        chat=str(GROUP),
+    )
+    question = await said(world, GROUP, "May it")
+    path = f"chats/{GROUP}/messages/{question['message_id']}/press"
+    # Eve is on no list.
+    await world.post(path, user_id=73, data="agree:0123456789ab")
+    refusal = await world.wait("callback_answer", chat_id=GROUP)
+    assert "does not know you" in refusal["data"]["text"]
+    await world.post(path, user_id=BOB, data="refuse:0123456789ab")
+    await world.wait("callback_answer", chat_id=GROUP, after=refusal["sequence"])
+    ((_, decision),) = await entries(redis_client, keys.DECISIONS)
+    assert (decision["user"], decision["mailbox"]) == (f"g{-GROUP}", "")
+    assert (decision["decision"], decision["by"]) == ("deny", f"telegram:{BOB}")

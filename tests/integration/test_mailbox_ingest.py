@@ -17,6 +17,7 @@ from agentsession_core.mailbox.contract import (
     Source,
     TurnHash,
 )
+from agentsession_core.mailbox.decisions import Decisions
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.letters import GivenUp
 from agentsession_core.mailbox.life import EndAnswer
@@ -247,6 +248,9 @@ async def test_everything_is_written_as_the_contract_says(
     await store_either.model_status(BOX, turn="t1", status=500, code="c", detail="d")
     await store_either.respond(BOX, run=RUN, response="r", text="t")
     await store_either.request_cancel(BOX, by="api")
+    await Decisions(redis_either).decide(
+        approval="0123456789ab", approved=True, user="42", mailbox="42", by="telegram:42"
+    )
     await store_either.run_failed(BOX, run="uid-a/0", reason="RunFailed", message="m")
     await store_either.notice(BOX, notice="n", text="t", source=Source.TERMINAL)
     await store_either.notice(BOX, notice="o", text="t", source=Source.API)

@@ -151,6 +151,16 @@ class HintEntry(Contract):
     kind: str = Field(description="what, for people who read along")
 
 
+class DecisionEntry(Contract):
+    """A person's decision in their chat on what an agent asks. Deleted once it is carried out."""
+
+    approval: str = Field(description="the approval's id")
+    decision: Literal["approve", "deny"] = Field(description="yes or no")
+    user: str = Field(description="whose chat it came from, as the session's `user.id` there")
+    mailbox: str = Field(description="the chat's, where one person alone is there; else empty")
+    by: str = Field(description="who pressed: `telegram:<person's id>`")
+
+
 class TurnHash(Contract):
     """The turn that runs, or that a dead run left to the next one."""
 
@@ -238,4 +248,5 @@ PER_MAILBOX: Final[dict[str, type[Contract]]] = {
 PER_INSTALLATION: Final[dict[str, type[Contract]]] = {
     "outgoing:ready": ReadyEntry,
     "sessions:events": HintEntry,
+    "orchestrator:decisions": DecisionEntry,
 }

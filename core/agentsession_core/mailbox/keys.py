@@ -26,6 +26,8 @@ BRIDGE_LEASE: Final = "bridge:lease"
 BRIDGE_ROUTES: Final = "bridge:routes"
 ENGINEERING_QUEUE: Final = "engineering:queue"
 DEPLOY_QUEUE: Final = "deploy:queue"
+# What people have decided in their chats on what agents ask: from the bridge to the orchestrator.
+DECISIONS: Final = "orchestrator:decisions"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from agentsession_core.problems import ProblemError
-from orchestrator_api.approvals import APPROVED, DENIED, PENDING
+from orchestrator_api.approvals import APPROVED, DENIED, PENDING, decide
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Answer, Call, gate
 from orchestrator_api.paging import LIMIT, Cursor, Limit
@@ -111,16 +111,7 @@ async def _decide(call: Call, approval_id: str, state: str) -> Response:
     async def work(session: AsyncSession) -> Answer:
         found = await session.get(Approval, approval_id, with_for_update=True)
         row = _owned(found, call, approval_id)
-        if row.expires_at <= call.now:
-            raise ProblemError(
-                409, "approval_expired", "it is older than 15 minutes; the agent has to ask again"
-            )
-        if row.state not in (PENDING, state):
-            raise ProblemError(409, "approval_decided", f"it is {row.state} already")
-        if row.state == PENDING:
-            row.state = state
-            row.decided_at = call.now
-            row.decided_by = call.caller.actor
+        decide(row, state, call.caller.actor, call.now)
         detail = {"operation": row.operation, "arguments": row.arguments}
         return Answer(_view(row, call), f"approval/{row.id}", detail=detail)
 
