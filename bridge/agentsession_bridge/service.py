@@ -82,7 +82,10 @@ async def serve(
     hook_secret = _secret(secret_files, TELEGRAM_WEBHOOK_SECRET) if hook else None
     metrics = Metrics()
     redis = connect(
-        settings.redis.url, secret_files.read(REDIS_PASSWORD), metrics.mailboxes.redis_failed
+        settings.redis.url,
+        secret_files.read(REDIS_PASSWORD),
+        metrics.mailboxes.redis_failed,
+        "bridge",
     )
     bot, polls = make_bot(
         token,

@@ -33,7 +33,7 @@ def diagnose() -> None:
 @json_option
 @with_settings
 def health(settings: Settings) -> None:
-    """Show how the API's own database and Redis are, and how many tasks of yours wait."""
+    """Show how the platform's parts are, and how many tasks of yours wait."""
     found = settings.api.get("/v1/health")
     if settings.as_json:
         say_json(found)

@@ -38,9 +38,7 @@ def say_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]])
 
     terminal = sys.stdout.isatty()
     console = Console(width=None if terminal else WIDTH, highlight=False, soft_wrap=False)
-    table = Table(
-        title=Text(title), title_justify="left", box=box.SQUARE if terminal else box.ASCII
-    )
+    table = Table(box=box.SQUARE if terminal else box.ASCII)
     for number, name in enumerate(columns):
         table.add_column(name, no_wrap=number == 0 or name == "Task", overflow="fold")
     empty = True
@@ -51,6 +49,8 @@ def say_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]])
     if empty:
         click.echo(f"{title}: none")
         return
+    # Not as the table's own: that would be folded where the table is narrow.
+    click.echo(printable(title))
     console.print(table)
 
 

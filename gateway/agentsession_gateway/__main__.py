@@ -82,7 +82,7 @@ async def serve(
         settings.gateway.metrics_port, host, registry=metrics.registry
     )
     redis = connect(
-        settings.redis.url, secrets.read(REDIS_PASSWORD), metrics.mailboxes.redis_failed
+        settings.redis.url, secrets.read(REDIS_PASSWORD), metrics.mailboxes.redis_failed, "gateway"
     )
     try:
         async with (

@@ -80,7 +80,10 @@ async def serve(settings: Settings, secrets: SecretFiles) -> None:
     async with (
         kube.connect("agentsession-operator", metrics.api) as api,
         connect(
-            settings.redis.url, secrets.read(REDIS_PASSWORD), metrics.mailboxes.redis_failed
+            settings.redis.url,
+            secrets.read(REDIS_PASSWORD),
+            metrics.mailboxes.redis_failed,
+            "operator",
         ) as redis,
     ):
         store, cluster, cache = MailboxStore(redis, metrics.mailboxes), Cluster(api), Cache()

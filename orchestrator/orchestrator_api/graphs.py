@@ -70,6 +70,16 @@ def presence(graph: str, nodes: Sequence[GraphNode], now: datetime) -> str:
     return f"worker {newest.worker} of the {graph} graph reported {seconds} s ago"
 
 
+def presences(nodes: Sequence[GraphNode], now: datetime) -> dict[str, str]:
+    """What is known of the workers of each graph: `ok`, or in words."""
+    return {
+        f"{graph} workers": "ok"
+        if any(alive(node, now) for node in nodes if node.graph == graph)
+        else presence(graph, [node for node in nodes if node.graph == graph], now)
+        for graph in (ENGINEERING, DEVOPS)
+    }
+
+
 def standing(command: GraphCommand, nodes: Sequence[GraphNode], now: datetime) -> str:
     """What is known of a command; `nodes` are its graph's."""
     if command.state != QUEUED:

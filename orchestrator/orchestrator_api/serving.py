@@ -89,7 +89,12 @@ async def serve(settings: Settings, secret_files: SecretFiles, host: str, *, clu
             # One process, one file: there is nobody else who could migrate it.
             await migrate(database)
         redis = await stack.enter_async_context(
-            connect(settings.redis.url, secret_files.read(REDIS_PASSWORD), metrics.redis_failed)
+            connect(
+                settings.redis.url,
+                secret_files.read(REDIS_PASSWORD),
+                metrics.redis_failed,
+                "orchestrator",
+            )
         )
         api = await _api_server(stack, metrics) if cluster else None
         publishing = Publishing(redis)

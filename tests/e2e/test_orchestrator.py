@@ -133,7 +133,30 @@ def test_a_person_on_the_host(product: Product, url: str, tmp_path: Path) -> Non
     assert (made["user_id"], made["created"]) == (user, True)
     assert names_of(ada("project", "list")) == {"todo-app"}
     health = ada("diagnose", "health").json
-    assert health["parts"] == {"database": "ok", "redis": "ok"}
+    working = {"database", "redis", "operator", "gateway"}
+    assert {part for part, said in health["parts"].items() if said == "ok"} >= working
+    assert "no worker" in health["parts"]["engineering workers"]
+
+
+def test_an_agent_speaks_in_the_middle_and_sums_up(
+    product: Product, url: str, tmp_path: Path, agent: Agent
+) -> None:
+    me = person(product, url, tmp_path, agent.session)
+    project = str(me("project", "create", "todo-app").json["id"])
+    answer = agent.ask(
+        f"orchestrator respond 'Half of it is done.' && orchestrator finish Deployed --project {project}"
+        " && orchestrator escalate 'Look at it' && orchestrator diagnose logs session"
+    )
+    assert "said to whoever follows the session at a terminal" in answer, answer
+    assert "told      terminal" in answer
+    assert "began: a message from prompt" in answer
+    assert me("project", "get", project).json["summary"] == "Deployed"
+    (incident,) = me("diagnose", "incidents", "--open").json
+    assert incident["title"] == "Look at it"
+    # The turn is over: there is nobody whom it could be said to.
+    assert agent("respond", "too late").error["code"] == "no_turn"
+    assert agent("admin", "nodes").error["code"] == "not_for_runs"
+    assert agent("admin", "clear-state", "deploy-0123456789ab", "--yes").error["exit_code"] == 4
 
 
 def test_an_agent_and_its_person_have_the_same_projects(

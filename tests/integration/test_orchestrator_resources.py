@@ -13,9 +13,11 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 from sqlalchemy import select, text
 
+from agentsession_core.mailbox.connect import connect
 from agentsession_core.mailbox.publishing import Publishing
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.orchestrator import KEY, Orchestrator, problem
+from agentsession_testing.valkey import Valkey
 from orchestrator_api.relay import Relay
 from orchestrator_api.routes.secrets import place_of
 from orchestrator_api.sealing import Sealer, SealError
@@ -346,9 +348,48 @@ async def test_health_says_what_is_so(
 ) -> None:
     await engineering(ada)
     found = (await ada.get("/v1/health")).json()
-    assert found["parts"] == {"database": "ok", "redis": "unchecked"}
+    assert found["parts"] == {
+        "database": "ok",
+        "redis": "unchecked",
+        "engineering workers": "no worker of the engineering graph has reported",
+        "devops workers": "no worker of the devops graph has reported",
+    }
     assert (found["queued_tasks"], found["running_tasks"]) == (1, 0)
     assert found["outbox"] > 0
+
+
+async def test_health_names_the_parts_that_are_there(
+    orchestrator: Orchestrator, store: MailboxStore, ada: httpx.AsyncClient, valkey: Valkey
+) -> None:
+    orchestrator.store = store
+    orchestrator.restart()
+    token = await orchestrator.token("bot", "worker")
+    async with orchestrator.client(token) as worker:
+        nodes = {"worker": "w-0", "graph": "devops", "nodes": ["deployer"]}
+        await worker.post("/v1/work/nodes", json=nodes)
+    reader = await orchestrator.token("ada", "read")
+    async with (
+        connect(valkey.url, None, part="operator") as operator,
+        orchestrator.client(reader) as person,
+    ):
+        await operator.ping()
+        parts = (await person.get("/v1/health")).json()["parts"]
+    assert (parts["redis"], parts["operator"], parts["devops workers"]) == ("ok", "ok", "ok")
+    for part in ("gateway", "bridge"):
+        assert parts[part] == "not connected to Redis: down, or not installed"
+    async with orchestrator.client(reader) as person:
+        parts = (await person.get("/v1/health")).json()["parts"]
+    assert parts["operator"].startswith("not connected")
+
+
+async def test_health_without_redis(orchestrator: Orchestrator, ada: httpx.AsyncClient) -> None:
+    async with connect("redis://127.0.0.1:1/0", None) as away:
+        orchestrator.store = MailboxStore(away)
+        orchestrator.restart()
+        async with orchestrator.client(await orchestrator.token("ada")) as person:
+            parts = (await person.get("/v1/health")).json()["parts"]
+    assert parts["redis"] in ("ConnectionError", "TimeoutError")
+    assert {parts[part] for part in ("operator", "gateway", "bridge")} == {"unknown"}
 
 
 async def test_the_audit_log(ada: httpx.AsyncClient, path: str) -> None:

@@ -10,16 +10,21 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.driver_info import DriverInfo
 from redis.exceptions import NoScriptError, RedisError
 
 BLOCK_SECONDS = 20.0
 OnError = Callable[[Exception], None]
+_LIBRARY = "agentsession-"
 
 
-def connect(url: str, password: SecretStr | None, on_error: OnError = lambda _: None) -> Redis:
+def connect(
+    url: str, password: SecretStr | None, on_error: OnError = lambda _: None, part: str = ""
+) -> Redis:
     """A client whose calls are tried again for about a second; every script is safe to repeat.
 
-    `on_error` is told of every call that failed for good.
+    `on_error` is told of every call that failed for good. `part` is which of ours connects: `connected`
+    says it to others.
     """
     client = cast(
         "_Client",
@@ -31,10 +36,19 @@ def connect(url: str, password: SecretStr | None, on_error: OnError = lambda _: 
             health_check_interval=15,
             retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=4),
             retry_on_error=[ConnectionError],
+            # A library's name, not the connection's: a server that refuses it is none the worse.
+            driver_info=DriverInfo(name=f"{_LIBRARY}{part}") if part else DriverInfo(),
         ),
     )
     client.on_error = on_error
     return client
+
+
+async def connected(redis: Redis) -> frozenset[str]:
+    """The parts that are connected just now. Raises redis.RedisError."""
+    clients: Any = await redis.client_list()
+    names = {str(client.get("lib-name", "")) for client in clients}
+    return frozenset(name.removeprefix(_LIBRARY) for name in names if name.startswith(_LIBRARY))
 
 
 class _Client(Redis):

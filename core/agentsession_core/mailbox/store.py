@@ -10,6 +10,7 @@ import structlog
 
 from agentsession_core.api.values import LaunchType
 from agentsession_core.mailbox import keys
+from agentsession_core.mailbox.connect import connected
 from agentsession_core.mailbox.events import Events
 from agentsession_core.mailbox.exports import Exports
 from agentsession_core.mailbox.files import Files
@@ -50,6 +51,10 @@ class MailboxStore(Messages, Responses, Letters, Life, Events, Exports, Files):
     async def ping(self) -> None:
         """Raises redis.RedisError when Redis cannot be used."""
         await self._redis.ping()
+
+    async def connected(self) -> frozenset[str]:
+        """The parts of ours that are connected to Redis."""
+        return await connected(self._redis)
 
     async def begin_run(
         self,

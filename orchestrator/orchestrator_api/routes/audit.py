@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -11,6 +10,8 @@ from redis.exceptions import RedisError
 from sqlalchemy import func, select
 from starlette.responses import Response
 
+from agentsession_core.mailbox.store import MailboxStore
+from orchestrator_api import graphs
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Call, gate
 from orchestrator_api.health import CHECK_SECONDS, database_trouble
@@ -24,6 +25,7 @@ from orchestrator_api.views import Page, Time, View
 
 router: Final = APIRouter(prefix="/v1", tags=["platform"])
 LIST: Final = gate(Operation("audit.list", Scope.READ))
+PARTS: Final = ("operator", "gateway", "bridge")
 HEALTH: Final = gate(Operation("health", Scope.READ))
 
 
@@ -40,7 +42,7 @@ class AuditView(View):
 
 
 class HealthView(View):
-    """What was found just now. `unchecked` parts are none of this API's connections."""
+    """What was found just now, by part: `ok`, or what is known of it in words."""
 
     parts: dict[str, str]
     outbox: int
@@ -62,18 +64,21 @@ async def audit_log(call: Call = LIST, limit: Limit = LIMIT, cursor: Cursor = No
 
 @router.get("/health", response_model=HealthView, responses=problems())
 async def health(call: Call = HEALTH) -> Response:
-    """How the database and Redis are, what waits to be published, and what tasks of the user's wait."""
+    """How the platform's parts are, what waits to be published, and what tasks of the user's wait."""
     mine = select(func.count()).select_from(Task).where(Task.user_id == call.caller.user)
     async with call.reading() as session:
         outbox = await session.scalar(select(func.count()).select_from(OutboxEntry))
         queued = await session.scalar(mine.where(Task.state == QUEUED))
         running = await session.scalar(mine.where(Task.state == RUNNING))
+        nodes = await graphs.reported(session)
+    parts = {
+        "database": await database_trouble(call.deps) or "ok",
+        **await _by_redis(call.deps.runs),
+        **graphs.presences(nodes, call.now),
+    }
     return call.shown(
         HealthView(
-            parts={
-                "database": await database_trouble(call.deps) or "ok",
-                "redis": await _redis(call.deps.runs.ping()) if call.deps.runs else "unchecked",
-            },
+            parts=parts,
             outbox=outbox or 0,
             queued_tasks=queued or 0,
             running_tasks=running or 0,
@@ -81,10 +86,17 @@ async def health(call: Call = HEALTH) -> Response:
     )
 
 
-async def _redis(ping: Awaitable[None]) -> str:
+async def _by_redis(runs: MailboxStore | None) -> dict[str, str]:
+    """Redis, and the parts that work with it: each is connected or does nothing."""
+    if runs is None:
+        return {"redis": "unchecked"}
     try:
         async with asyncio.timeout(CHECK_SECONDS):
-            await ping
+            there = await runs.connected()
     except (RedisError, OSError, TimeoutError) as error:
-        return type(error).__name__
-    return "ok"
+        return {"redis": type(error).__name__, **dict.fromkeys(PARTS, "unknown")}
+    return {"redis": "ok", **{part: _word(connected=part in there) for part in PARTS}}
+
+
+def _word(*, connected: bool) -> str:
+    return "ok" if connected else "not connected to Redis: down, or not installed"

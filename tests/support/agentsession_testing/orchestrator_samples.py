@@ -168,7 +168,7 @@ SUMMARY = {
 }
 RESPONSE = {"id": "respond.0123", "turn": "t1", "reaches": "chat"}
 HEALTH = {
-    "parts": {"database": "ok", "redis": "ok"},
+    "parts": {"database": "ok", "redis": "ok", "operator": "ok", "gateway": "not connected"},
     "outbox": 0,
     "queued_tasks": 1,
     "running_tasks": 0,
