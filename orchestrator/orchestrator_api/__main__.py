@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Sequence
@@ -100,6 +101,17 @@ async def _carry_out(arguments: argparse.Namespace, settings: Settings) -> None:
         await database.close()
 
 
+def _configure_logs(command: str, level: str) -> None:
+    if command == "create-token":
+        # For a person: standard output is the token and nothing else.
+        logs.configure("WARNING", "orchestrator", sys.stderr)
+        return
+    logs.configure(level, "orchestrator")
+    if command == "serve":
+        # It tells of each look at the schema's revision, and readiness looks every other second.
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
 def main() -> None:
     """Entry point of the console script."""
     arguments = parse_arguments()
@@ -111,9 +123,7 @@ def main() -> None:
         sys.exit(f"orchestrator-api: {error}")
     except ValidationError:
         sys.exit(f"orchestrator-api: {arguments.user!r} cannot be a user's id")
-    # Of create-token standard output is the token and nothing else.
-    stream = sys.stderr if arguments.command == "create-token" else sys.stdout
-    logs.configure(settings.log_level, "orchestrator", stream)
+    _configure_logs(arguments.command, settings.log_level)
     # uvicorn raises the signal that stopped it once more: a stop that was asked for is no failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if arguments.command == "serve":

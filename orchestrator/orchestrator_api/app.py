@@ -15,7 +15,7 @@ from agentsession_core.problems import ProblemError, problem_response
 from orchestrator_api.calls import REQUEST_ID_HEADER, request_id_of
 from orchestrator_api.deps import Deps
 from orchestrator_api.errors import add_error_handlers
-from orchestrator_api.health import health_router
+from orchestrator_api.health import LIVE, READY, health_router
 from orchestrator_api.routes import (
     approvals,
     audit,
@@ -86,8 +86,10 @@ async def _each_request(
         response = await _answer(request, call_next)
         status = response.status_code
     finally:
-        route = getattr(request.scope.get("route"), "path", None)
-        deps.metrics.answered(request.method, route, status, deps.clock() - began)
+        # Probes are most of the requests and say nothing about anybody's.
+        if request.url.path not in (LIVE, READY):
+            route = getattr(request.scope.get("route"), "path", None)
+            deps.metrics.answered(request.method, route, status, deps.clock() - began)
     return response
 
 

@@ -14,6 +14,8 @@ from orchestrator_api.deps import Deps
 from orchestrator_api.migrating import outdated
 
 CHECK_SECONDS: Final = 2.0
+LIVE: Final = "/healthz"
+READY: Final = "/readyz"
 _log = structlog.get_logger(__name__)
 
 
@@ -21,11 +23,11 @@ def health_router(deps: Deps) -> APIRouter:
     """`/healthz` and `/readyz`, for probes: not of the API and without callers."""
     router = APIRouter(include_in_schema=False)
 
-    @router.get("/healthz")
+    @router.get(LIVE)
     async def live() -> Response:
         return JSONResponse({"status": "ok"})
 
-    @router.get("/readyz")
+    @router.get(READY)
     async def ready() -> Response:
         failed = await database_trouble(deps)
         if failed is not None:

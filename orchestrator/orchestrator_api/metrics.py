@@ -24,7 +24,8 @@ class Metrics:
         self.redis_failed = RedisErrors(self.registry)
         self._requests = Histogram(
             f"{PREFIX}_request_seconds",
-            "How long requests took, by method, route (none: there is no such route) and HTTP status.",
+            "How long requests took, by method, route (none: no route of the API's) and HTTP status; "
+            "probes are not here.",
             ["method", "route", "status"],
             buckets=SHORT,
             registry=self.registry,

@@ -39,8 +39,8 @@ class Reporter:
         self._console.print(f"✔ {name:<46} {time.monotonic() - start:6.1f} s")
 
     def note(self, text: str) -> None:
-        """Says something that is no step."""
-        self._console.print(text, markup=False)
+        """Says something that is no step; lines are left whole: there are commands to copy."""
+        self._console.print(text, markup=False, soft_wrap=True)
 
     def fail(self, error: WorkbenchError) -> None:
         """Says what went wrong and what to do."""
@@ -48,7 +48,7 @@ class Reporter:
             self._console.print(error.detail, style="dim", markup=False)
         self._console.print(f"✘ {error.cause}", style="red", markup=False)
         if error.next_step:
-            self._console.print(f"  {error.next_step}", markup=False)
+            self._console.print(f"  {error.next_step}", markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import yaml
 from workbench.clusters import Cluster
 from workbench.console import Reporter, WorkbenchError
 from workbench.install import PEOPLE
-from workbench.page import Page, close_page, open_page
+from workbench.page import Page, close_page, open_page, usable_port
 from workbench.settings import Names, Settings
 
 SESSION = "hello"
@@ -60,7 +60,8 @@ def run_demo(
         )
     reporter.note(_next_steps(cluster, names))
     reporter.note("")
-    reporter.note(at_this_machine(names, settings.build_folder / "orchestrator-token"))
+    token_file = settings.build_folder / "orchestrator-token"
+    reporter.note(at_this_machine(names, token_file, usable_port(ORCHESTRATOR_PORT)))
     reporter.note("")
     if settings.telegram_token:
         close_page(settings.build_folder)
@@ -71,7 +72,7 @@ def run_demo(
         reporter.note(in_the_page(page))
 
 
-def at_this_machine(names: Names, token_file: Path) -> str:
+def at_this_machine(names: Names, token_file: Path, port: int) -> str:
     """How a person uses the `orchestrator` command here, with the same projects as their agent."""
     name, namespace = f"{names.release}-orchestrator", names.namespace
     return "\n".join(
@@ -80,8 +81,8 @@ def at_this_machine(names: Names, token_file: Path) -> str:
             f"  (umask 077; kubectl exec -n {namespace} deploy/{name} -c orchestrator -- \\",
             f"    orchestrator-api create-token --user {YOU} --name demo --days 7 \\",
             f"    --scope write --scope approve --scope admin > {token_file})",
-            f"  kubectl port-forward -n {namespace} svc/{name} {ORCHESTRATOR_PORT}:8080 &",
-            f"  export ORCHESTRATOR_API_URL=http://127.0.0.1:{ORCHESTRATOR_PORT} \\",
+            f"  kubectl port-forward -n {namespace} svc/{name} {port}:8080 &",
+            f"  export ORCHESTRATOR_API_URL=http://127.0.0.1:{port} \\",
             f"    ORCHESTRATOR_API_TOKEN_FILE={token_file}",
             "  orchestrator project create todo-app",
             "  orchestrator project list",

@@ -99,7 +99,7 @@ def read_page(folder: Path) -> Page | None:
 
 def forward_page(folder: Path, cluster: Cluster, names: Names) -> None:
     """Keeps the page open until the release or the cluster is gone."""
-    port = _usable_port()
+    port = usable_port(PORT)
     with _locked(folder, Page(names.release, names.namespace, port, os.getpid())):
         missed_since: float | None = None
         while missed_since is None or time.monotonic() - missed_since < PATIENCE_SECONDS:
@@ -165,9 +165,9 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _usable_port() -> int:
-    """The usual port, any other if somebody has it."""
-    for wanted in (PORT, 0):
+def usable_port(usual: int) -> int:
+    """The usual port, any other if somebody has it. Raises WorkbenchError."""
+    for wanted in (usual, 0):
         try:
             with socket.create_server((HOST, wanted)) as listener:
                 port: int = listener.getsockname()[1]

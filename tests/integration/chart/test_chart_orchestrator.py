@@ -210,7 +210,7 @@ def ports(spec: Object) -> list[list[int]]:
 
 def test_make_demo_says_how_to_reach_it(helm: Helm) -> None:
     names = Names("mine", "system", "agents")
-    said = at_this_machine(names, Path("/build/token"))
+    said = at_this_machine(names, Path("/build/token"), 8090)
     [service] = re.findall(r"svc/(\S+) (?:\d+):(\d+)", said)
     [(deployment, container, words)] = re.findall(
         r"deploy/(\S+) -c (\S+) -- \\\n\s+orchestrator-api (.*?) >", said, re.DOTALL
