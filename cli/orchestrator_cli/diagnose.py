@@ -97,6 +97,30 @@ def incidents(settings: Settings, only_open: bool, limit: int | None) -> None:
     )
 
 
+@diagnose.command(epilog="Example: orchestrator diagnose resolve 5")
+@click.argument("incident_id", metavar="INCIDENT", type=click.IntRange(1))
+@dry_run_option
+@json_option
+@with_settings
+def resolve(settings: Settings, incident_id: int, dry_run: bool) -> None:
+    """Say that nobody has to look at an incident any more. Not for agents."""
+    path = f"/v1/incidents/{incident_id}/resolve"
+    found = settings.api.change("POST", path, dry_run=dry_run)
+    if settings.as_json:
+        say_json(marked(found, dry_run=dry_run))
+        return
+    if dry_run:
+        click.echo("nothing was resolved; this would come of it:", err=True)
+    say_fields(
+        {
+            "incident": found["id"],
+            "state": found["state"],
+            "title": found["title"],
+            "resolved": moment(found["resolved_at"]),
+        }
+    )
+
+
 @click.command(epilog="Example: orchestrator search 'naming services'")
 @click.argument("query")
 @click.option("--limit", type=click.IntRange(1, 50), default=10, show_default=True)

@@ -18,6 +18,7 @@ from agentsession_testing.orchestrator_samples import (
     EVENT,
     HEALTH,
     INCIDENT,
+    LATER,
     LOG,
     NODES,
     PROJECT,
@@ -137,6 +138,10 @@ CASES = {
     "diagnose health": Case("diagnose health", {"GET /v1/health": HEALTH}),
     "diagnose logs": Case("diagnose logs web --project 42", {"GET /v1/logs/web": LOG}),
     "diagnose incidents": Case("diagnose incidents --open", {"GET /v1/incidents": page(INCIDENT)}),
+    "diagnose resolve": Case(
+        "diagnose resolve 5",
+        {"POST /v1/incidents/5/resolve": {**INCIDENT, "state": "resolved", "resolved_at": LATER}},
+    ),
     "respond": Case("respond -", {"POST /v1/responses": RESPONSE}, "The *tests* pass.\n"),
     "finish": Case("finish Deployed --project 42", {"POST /v1/summaries": SUMMARY}),
     "search": Case("search services", {"GET /v1/articles": page(ARTICLE)}),
