@@ -1,4 +1,7 @@
-"""Running pytest, twice at once: the tests in pods mostly wait, and so do those with their own servers."""
+"""Running pytest, twice at once: the tests in pods mostly wait, and so do those with their own servers.
+
+The latter take longer: those of the runner are given to the process of the tests in pods, after them.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from workbench.console import Reporter, WorkbenchError
 
 PODS: Final = "tests/e2e"
 SERVERS: Final = "tests/integration"
+RUNNERS: Final = ("test_runner_*.py", "test_*_with_claude.py")
 PASSED: Final = 0
 NOTHING_CHOSEN: Final = 5
 
@@ -30,15 +34,17 @@ def run_suites(
         _judge({"tests": _pytest(arguments, environment)})
         return
     reporter.note(f"{SERVERS} run beside {PODS}; their output follows (now in {log})")
+    runners = sorted({str(file) for name in RUNNERS for file in Path(SERVERS).glob(name)})
+    others = [f"--ignore={file}" for file in runners]
     with log.open("wb") as output:
         beside = subprocess.Popen(
-            _command([SERVERS, *arguments]),
+            _command([SERVERS, *others, *arguments]),
             env={**os.environ, **environment},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
         try:
-            in_pods = _pytest([PODS, *arguments], environment)
+            in_pods = _pytest([PODS, *runners, *arguments], environment)
             with_servers = beside.wait()
         finally:
             beside.kill()

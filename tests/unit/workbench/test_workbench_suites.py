@@ -32,6 +32,18 @@ def test_both_pass_and_both_are_shown(
     assert capfd.readouterr().out.count("1 passed") == 2
 
 
+def test_the_runners_are_run_once_after_the_pods(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folders(tmp_path, PASSES, PASSES)
+    for name in ("test_runner_process.py", "test_runner_with_claude.py", "test_z.py"):
+        (tmp_path / "tests" / "integration" / name).write_text(PASSES)
+    monkeypatch.chdir(tmp_path)
+    run(tmp_path)
+    shown = capfd.readouterr().out
+    assert shown.index("3 passed") < shown.index("2 passed")
+
+
 @pytest.mark.parametrize(
     ("pods", "servers", "named"),
     [
