@@ -224,7 +224,10 @@ def test_an_upgrade_keeps_projects_and_the_key_of_their_secrets(
     with product.port_forward(f"svc/{names.release}-orchestrator", PORT) as url:
         eve = person(product, url, tmp_path, user)
         eve("project", "create", "todo-app")
-    upgraded({"orchestrator.approvals": "All"})
+    upgraded({"orchestrator.enabled": False})
+    assert key() == before
+    # Whoever takes it away by mistake has lost nothing.
+    upgraded({"orchestrator.enabled": True, "orchestrator.approvals": "All"})
     assert key() == before
     with product.port_forward(f"svc/{names.release}-orchestrator", PORT) as url:
         assert names_of(Person(url, user, eve.token_file)("project", "list")) == {"todo-app"}
