@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from orchestrator_cli.chosen import Chosen, project_argument
 from orchestrator_cli.errors import CommandError, Exit
 from orchestrator_cli.options import (
     Following,
@@ -19,7 +20,7 @@ from orchestrator_cli.options import (
     with_settings,
 )
 from orchestrator_cli.output import marked, moment, say_fields, say_json, say_lines, say_table
-from orchestrator_cli.projects import confirm, project_argument
+from orchestrator_cli.projects import confirm
 from orchestrator_cli.tasks import show_or_follow, task_argument
 
 
@@ -28,14 +29,14 @@ def deploy() -> None:
     """Deployments of your projects."""
 
 
-@deploy.command(epilog="Example: orchestrator deploy check 42")
+@deploy.command(epilog="Example: orchestrator deploy check todo-app")
 @project_argument
 @click.option("--image", help="The image to deploy; without it, the project's repository.")
 @json_option
 @with_settings
-def check(settings: Settings, project_id: int, image: str | None) -> None:
+def check(settings: Settings, project: Chosen, image: str | None) -> None:
     """See whether a project can be deployed, and what to do where it cannot."""
-    found = settings.api.get(f"/v1/projects/{project_id}/deployments/check", image=image)
+    found = settings.api.get(f"/v1/projects/{project.id}/deployments/check", image=image)
     if settings.as_json:
         say_json(found)
         return
@@ -50,7 +51,7 @@ def check(settings: Settings, project_id: int, image: str | None) -> None:
     )
 
 
-@deploy.command(epilog="Example: orchestrator deploy trigger 42 --wait --timeout 600")
+@deploy.command(epilog="Example: orchestrator deploy trigger todo-app --wait --timeout 600")
 @project_argument
 @click.option("--image", help="The image to deploy; without it, the project's repository.")
 @follow_options
@@ -60,7 +61,7 @@ def check(settings: Settings, project_id: int, image: str | None) -> None:
 @with_settings
 def trigger(
     settings: Settings,
-    project_id: int,
+    project: Chosen,
     image: str | None,
     following: Following,
     key: str | None,
@@ -69,7 +70,7 @@ def trigger(
     """Deploy a project."""
     made = settings.api.change(
         "POST",
-        f"/v1/projects/{project_id}/deployments",
+        f"/v1/projects/{project.id}/deployments",
         {"image": image or None},
         key=key,
         dry_run=dry_run,
@@ -77,7 +78,7 @@ def trigger(
     return _begun(settings, made, following, dry_run=dry_run)
 
 
-@deploy.command(epilog="Example: orchestrator deploy rollback 42 --yes")
+@deploy.command(epilog="Example: orchestrator deploy rollback todo-app --yes")
 @project_argument
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @follow_options
@@ -87,7 +88,7 @@ def trigger(
 @with_settings
 def rollback(
     settings: Settings,
-    project_id: int,
+    project: Chosen,
     yes: bool,
     following: Following,
     key: str | None,
@@ -95,10 +96,10 @@ def rollback(
 ) -> int:
     """Deploy what ran before. An agent's person is asked first."""
     if not dry_run:
-        confirm(f"Roll project {project_id} back?", yes)
+        confirm(f"Roll project {project} back?", yes)
     made = settings.api.change(
         "POST",
-        f"/v1/projects/{project_id}/deployments/rollback",
+        f"/v1/projects/{project.id}/deployments/rollback",
         key=key,
         dry_run=dry_run,
     )
@@ -116,19 +117,19 @@ def status(settings: Settings, task_id: str, following: Following, after: int) -
     return show_or_follow(settings, task_id, following, after)
 
 
-@deploy.command(name="list", epilog="Example: orchestrator deploy list 42")
+@deploy.command(name="list", epilog="Example: orchestrator deploy list todo-app")
 @project_argument
 @limit_option
 @json_option
 @with_settings
-def list_(settings: Settings, project_id: int, limit: int | None) -> None:
+def list_(settings: Settings, project: Chosen, limit: int | None) -> None:
     """List a project's deployments, newest first."""
-    found = list(settings.api.pages(f"/v1/projects/{project_id}/deployments", limit))
+    found = list(settings.api.pages(f"/v1/projects/{project.id}/deployments", limit))
     if settings.as_json:
         say_json(found)
         return
     say_table(
-        f"Deployments of project {project_id}",
+        f"Deployments of project {project}",
         ("No.", "Standing", "Image", "Created"),
         (
             (
@@ -142,20 +143,20 @@ def list_(settings: Settings, project_id: int, limit: int | None) -> None:
     )
 
 
-@deploy.command(epilog="Example: orchestrator deploy logs 42 --lines 100 --follow")
+@deploy.command(epilog="Example: orchestrator deploy logs todo-app --lines 100 --follow")
 @project_argument
 @click.option("--lines", type=click.IntRange(1, 200), default=100, show_default=True)
 @follow_options
 @after_option
 @json_option
 @with_settings
-def logs(settings: Settings, project_id: int, lines: int, following: Following, after: int) -> int:
+def logs(settings: Settings, project: Chosen, lines: int, following: Following, after: int) -> int:
     """Show what the newest deployment's worker wrote last."""
     if following.until_the_end:
-        newest = _newest(settings, project_id)
+        newest = _newest(settings, project)
         seen = settings.api.get(f"/v1/tasks/{newest}")["last_seq"]
         return show_or_follow(settings, newest, following, after or max(0, seen - lines))
-    found = settings.api.get(f"/v1/projects/{project_id}/deployments/logs", limit=lines)["items"]
+    found = settings.api.get(f"/v1/projects/{project.id}/deployments/logs", limit=lines)["items"]
     if settings.as_json:
         say_json(found)
         return Exit.OK
@@ -163,14 +164,14 @@ def logs(settings: Settings, project_id: int, lines: int, following: Following, 
     return Exit.OK
 
 
-def _newest(settings: Settings, project_id: int) -> str:
-    found = list(settings.api.pages(f"/v1/projects/{project_id}/deployments", 1))
+def _newest(settings: Settings, project: Chosen) -> str:
+    found = list(settings.api.pages(f"/v1/projects/{project.id}/deployments", 1))
     if not found:
         raise CommandError(
             Exit.NOT_FOUND,
             "deployment_not_found",
-            f"project {project_id} was never deployed",
-            hint=f"orchestrator deploy check {project_id} says what is missing for it",
+            f"project {project} was never deployed",
+            hint=f"orchestrator deploy check {project.name or project.id} says what is missing for it",
         )
     task: str = found[0]["task_id"]
     return task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from orchestrator_cli.chosen import Chosen, project_option
 from orchestrator_cli.options import (
     Settings,
     dry_run_option,
@@ -50,18 +51,18 @@ def health(settings: Settings) -> None:
 
 @diagnose.command(epilog="Example: orchestrator diagnose logs web --lines 50")
 @click.argument("service")
-@click.option("--project", "project_id", type=click.IntRange(1), metavar="PROJECT")
+@project_option
 @click.option("--lines", type=click.IntRange(1, 200), default=100, show_default=True)
 @json_option
 @with_settings
-def logs(settings: Settings, service: str, project_id: int | None, lines: int) -> None:
+def logs(settings: Settings, service: str, project: Chosen | None, lines: int) -> None:
     """Show the last lines of a service, of a project, or of a session of yours (by its mailbox).
 
     `session` is the session that asks. Of a deployment it is what its worker wrote; of a session, what
     happened in it, without the words.
     """
     path = f"/v1/logs/{name_segment(service)}"
-    found = settings.api.get(path, limit=lines, project_id=project_id)
+    found = settings.api.get(path, limit=lines, project_id=project and project.id)
     if settings.as_json:
         say_json(found)
         return
@@ -140,11 +141,11 @@ def search(settings: Settings, query: str, limit: int) -> None:
 
 
 @click.command(
-    epilog="Example: orchestrator escalate 'The deployment fails three times' --project 42"
+    epilog="Example: orchestrator escalate 'The deployment fails three times' --project todo-app"
 )
 @click.argument("title")
 @click.option("--description", default="", help="What was tried, and what came of it.")
-@click.option("--project", "project_id", type=click.IntRange(1), metavar="PROJECT")
+@project_option
 @key_option
 @dry_run_option
 @json_option
@@ -153,7 +154,7 @@ def escalate(
     settings: Settings,
     title: str,
     description: str,
-    project_id: int | None,
+    project: Chosen | None,
     key: str | None,
     dry_run: bool,
 ) -> None:
@@ -161,7 +162,7 @@ def escalate(
 
     For agents that have failed three times: they stop and say so.
     """
-    body = {"title": title, "description": description, "project_id": project_id}
+    body = {"title": title, "description": description, "project_id": project and project.id}
     made = settings.api.change("POST", "/v1/incidents", body, key=key, dry_run=dry_run)
     if settings.as_json:
         say_json(marked(made, dry_run=dry_run))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import click
 
+from orchestrator_cli.chosen import Chosen, project_argument, project_option
 from orchestrator_cli.errors import CommandError, Exit
 from orchestrator_cli.options import (
     Following,
@@ -18,7 +19,6 @@ from orchestrator_cli.options import (
     with_settings,
 )
 from orchestrator_cli.output import marked, printable, say_json
-from orchestrator_cli.projects import project_argument
 from orchestrator_cli.tasks import say_task, segment, show_or_follow, task_argument
 
 
@@ -29,7 +29,7 @@ def engineering() -> None:
 
 @engineering.command(epilog="Example: orchestrator engineering analyze 'A list that two can share'")
 @click.argument("request")
-@click.option("--project", "project_id", type=click.IntRange(1), metavar="PROJECT")
+@project_option
 @follow_options
 @key_option
 @dry_run_option
@@ -38,18 +38,18 @@ def engineering() -> None:
 def analyze(
     settings: Settings,
     request: str,
-    project_id: int | None,
+    project: Chosen | None,
     following: Following,
     key: str | None,
     dry_run: bool,
 ) -> int:
     """Have a wish analysed: what it takes, before anything is changed."""
-    body = {"kind": "analysis", "request": request, "project_id": project_id}
+    body = {"kind": "analysis", "request": request, "project_id": project and project.id}
     return begin(settings, body, key, following, dry_run=dry_run)
 
 
 @engineering.command(
-    epilog="Example: orchestrator engineering trigger 42 'Add a list of what is done'"
+    epilog="Example: orchestrator engineering trigger todo-app 'Add a list of what is done'"
 )
 @project_argument
 @click.argument("request")
@@ -60,14 +60,14 @@ def analyze(
 @with_settings
 def trigger(
     settings: Settings,
-    project_id: int,
+    project: Chosen,
     request: str,
     following: Following,
     key: str | None,
     dry_run: bool,
 ) -> int:
     """Have a project's code changed."""
-    body = {"kind": "engineering", "request": request, "project_id": project_id}
+    body = {"kind": "engineering", "request": request, "project_id": project and project.id}
     return begin(settings, body, key, following, dry_run=dry_run)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from orchestrator_cli.chosen import Chosen, project_argument
 from orchestrator_cli.options import (
     Settings,
     dry_run_option,
@@ -16,7 +17,7 @@ from orchestrator_cli.options import (
     with_settings,
 )
 from orchestrator_cli.output import marked, say_fields, say_json, say_table
-from orchestrator_cli.projects import confirm, project_argument
+from orchestrator_cli.projects import confirm
 from orchestrator_cli.tasks import segment
 
 
@@ -123,7 +124,7 @@ def allocations(settings: Settings, limit: int | None) -> None:
         _say_ports(found)
 
 
-@infra.command(epilog="Example: orchestrator infra allocate 42 --service web")
+@infra.command(epilog="Example: orchestrator infra allocate todo-app --service web")
 @project_argument
 @click.option("--service", default="web", show_default=True, help="What has the port.")
 @click.option("--server", help="The server; without it, that with the most free ports.")
@@ -133,17 +134,17 @@ def allocations(settings: Settings, limit: int | None) -> None:
 @with_settings
 def allocate(
     settings: Settings,
-    project_id: int,
+    project: Chosen,
     service: str,
     server: str | None,
     key: str | None,
     dry_run: bool,
 ) -> None:
     """Have a place on a server: its lowest free port. One that is there already is shown."""
-    _allocate(settings, project_id, {"service": service, "server": server}, key, dry_run)
+    _allocate(settings, project, {"service": service, "server": server}, key, dry_run)
 
 
-@infra.command(epilog="Example: orchestrator infra allocate-port 42 20007 --server vps-1")
+@infra.command(epilog="Example: orchestrator infra allocate-port todo-app 20007 --server vps-1")
 @project_argument
 @click.argument("port", type=click.IntRange(1, 65_535))
 @click.option("--service", default="web", show_default=True, help="What has the port.")
@@ -154,7 +155,7 @@ def allocate(
 @with_settings
 def allocate_port(
     settings: Settings,
-    project_id: int,
+    project: Chosen,
     port: int,
     service: str,
     server: str | None,
@@ -163,7 +164,7 @@ def allocate_port(
 ) -> None:
     """Have a certain port."""
     body = {"service": service, "server": server, "port": port}
-    _allocate(settings, project_id, body, key, dry_run)
+    _allocate(settings, project, body, key, dry_run)
 
 
 @infra.command(epilog="Example: orchestrator infra release 7 --yes")
@@ -189,14 +190,14 @@ def release(settings: Settings, allocation_id: int, yes: bool, dry_run: bool) ->
 
 def _allocate(
     settings: Settings,
-    project_id: int,
+    project: Chosen,
     body: Mapping[str, object],
     key: str | None,
     dry_run: bool,
 ) -> None:
     made = settings.api.change(
         "POST",
-        f"/v1/projects/{project_id}/allocations",
+        f"/v1/projects/{project.id}/allocations",
         body,
         key=key,
         dry_run=dry_run,

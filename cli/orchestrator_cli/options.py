@@ -63,6 +63,8 @@ def json_option(command: F) -> F:
         "--json",
         "as_json",
         is_flag=True,
+        # First, so that what is wrong with the other options is said in JSON, too.
+        is_eager=True,
         expose_value=False,
         callback=_keep,
         help="Answer with JSON, for programs.",

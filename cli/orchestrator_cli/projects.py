@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from orchestrator_cli.chosen import Chosen, project_argument
 from orchestrator_cli.errors import CommandError, Exit
 from orchestrator_cli.options import (
     Settings,
@@ -22,9 +23,6 @@ from orchestrator_cli.output import marked, moment, say_fields, say_json, say_ta
 @click.group(name="project")
 def project() -> None:
     """Projects: what deployments and tasks belong to."""
-
-
-project_argument = click.argument("project_id", metavar="PROJECT", type=click.IntRange(1))
 
 
 @project.command(name="list", epilog="Example: orchestrator project list --json")
@@ -48,13 +46,13 @@ def list_(settings: Settings, limit: int | None) -> None:
     )
 
 
-@project.command(epilog="Example: orchestrator project get 42")
+@project.command(epilog="Example: orchestrator project get todo-app")
 @project_argument
 @json_option
 @with_settings
-def get(settings: Settings, project_id: int) -> None:
+def get(settings: Settings, project: Chosen) -> None:
     """Show a project."""
-    _show(settings, settings.api.get(f"/v1/projects/{project_id}"))
+    _show(settings, settings.api.get(f"/v1/projects/{project.id}"))
 
 
 @project.command(
@@ -94,7 +92,9 @@ def create(
     _show(settings, marked({**made, "created": not dry_run}, dry_run=dry_run))
 
 
-@project.command(epilog="Example: orchestrator project update 42 --description 'Shared lists'")
+@project.command(
+    epilog="Example: orchestrator project update todo-app --description 'Shared lists'"
+)
 @project_argument
 @click.option("--name", help="A new name.")
 @click.option("--description", help="What it is.")
@@ -105,7 +105,7 @@ def create(
 @with_settings
 def update(
     settings: Settings,
-    project_id: int,
+    project: Chosen,
     name: str | None,
     description: str | None,
     repository_url: str | None,
@@ -119,7 +119,7 @@ def update(
         raise click.UsageError("say what to change: --name, --description or --repository-url")
     changed = settings.api.change(
         "PATCH",
-        f"/v1/projects/{project_id}",
+        f"/v1/projects/{project.id}",
         body,
         key=key,
         dry_run=dry_run,
@@ -127,20 +127,20 @@ def update(
     _show(settings, marked(changed, dry_run=dry_run))
 
 
-@project.command(epilog="Example: orchestrator project status 42")
+@project.command(epilog="Example: orchestrator project status todo-app")
 @project_argument
 @json_option
 @with_settings
-def status(settings: Settings, project_id: int) -> None:
+def status(settings: Settings, project: Chosen) -> None:
     """Show where a project stands."""
-    found = settings.api.get(f"/v1/projects/{project_id}/status")
+    found = settings.api.get(f"/v1/projects/{project.id}/status")
     if settings.as_json:
         say_json(found)
         return
     newest = found["deployment"]
     say_fields(
         {
-            "project": f"{found['project']['name']} ({project_id})",
+            "project": f"{found['project']['name']} ({project.id})",
             "status": found["status"],
             "deployment": newest and f"{newest['number']}: {newest['standing']}",
             "url": newest and newest["url"],
@@ -155,26 +155,26 @@ def status(settings: Settings, project_id: int) -> None:
     )
 
 
-@project.command(epilog="Example: orchestrator project delete 42 --yes")
+@project.command(epilog="Example: orchestrator project delete todo-app --yes")
 @project_argument
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @dry_run_option
 @json_option
 @with_settings
-def delete(settings: Settings, project_id: int, yes: bool, dry_run: bool) -> None:
+def delete(settings: Settings, project: Chosen, yes: bool, dry_run: bool) -> None:
     """Delete a project with all that it has. An agent's person is asked first."""
     if not dry_run:
-        confirm(f"Delete project {project_id} with all that it has?", yes)
+        confirm(f"Delete project {project} with all that it has?", yes)
     settings.api.change(
         "DELETE",
-        f"/v1/projects/{project_id}",
+        f"/v1/projects/{project.id}",
         dry_run=dry_run,
     )
-    said = marked({"id": project_id, "deleted": not dry_run}, dry_run=dry_run)
+    said = marked({"id": project.id, "deleted": not dry_run}, dry_run=dry_run)
     if settings.as_json:
         say_json(said)
     else:
-        click.echo(f"project {project_id} {'would be' if dry_run else 'is'} deleted")
+        click.echo(f"project {project} {'would be' if dry_run else 'is'} deleted")
 
 
 def confirm(question: str, yes: bool) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
+from orchestrator_cli.chosen import Chosen, project_argument
 from orchestrator_cli.errors import CommandError, Exit
 from orchestrator_cli.options import Settings, dry_run_option, json_option, with_settings
 from orchestrator_cli.output import marked, moment, say_fields, say_json, say_table
-from orchestrator_cli.projects import confirm, project_argument
+from orchestrator_cli.projects import confirm
 from orchestrator_cli.tasks import segment
 
 
@@ -19,7 +20,9 @@ def secret() -> None:
     """Your projects' secrets: they go in and do not come out."""
 
 
-@secret.command(name="set", epilog="Example: orchestrator secret set 42 DATABASE_URL < url.txt")
+@secret.command(
+    name="set", epilog="Example: orchestrator secret set todo-app DATABASE_URL < url.txt"
+)
 @project_argument
 @click.argument("name")
 @click.option(
@@ -31,12 +34,12 @@ def secret() -> None:
 @json_option
 @with_settings
 def set_(
-    settings: Settings, project_id: int, name: str, from_file: Path | None, dry_run: bool
+    settings: Settings, project: Chosen, name: str, from_file: Path | None, dry_run: bool
 ) -> None:
     """Set a secret, from standard input or a file; one newline at its end is no part of it."""
     made = settings.api.change(
         "PUT",
-        f"/v1/projects/{project_id}/secrets/{segment(name)}",
+        f"/v1/projects/{project.id}/secrets/{segment(name)}",
         {"value": _value(from_file)},
         dry_run=dry_run,
     )
@@ -48,37 +51,37 @@ def set_(
     say_fields({"secret": made["name"], "version": made["version"]})
 
 
-@secret.command(name="list", epilog="Example: orchestrator secret list 42")
+@secret.command(name="list", epilog="Example: orchestrator secret list todo-app")
 @project_argument
 @json_option
 @with_settings
-def list_(settings: Settings, project_id: int) -> None:
+def list_(settings: Settings, project: Chosen) -> None:
     """List the names of a project's secrets."""
-    found = settings.api.get(f"/v1/projects/{project_id}/secrets")["items"]
+    found = settings.api.get(f"/v1/projects/{project.id}/secrets")["items"]
     if settings.as_json:
         say_json(found)
         return
     say_table(
-        f"Secrets of project {project_id}",
+        f"Secrets of project {project}",
         ("Name", "Version", "Set"),
         ((item["name"], str(item["version"]), moment(item["updated_at"])) for item in found),
     )
 
 
-@secret.command(epilog="Example: orchestrator secret unset 42 DATABASE_URL --yes")
+@secret.command(epilog="Example: orchestrator secret unset todo-app DATABASE_URL --yes")
 @project_argument
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @dry_run_option
 @json_option
 @with_settings
-def unset(settings: Settings, project_id: int, name: str, yes: bool, dry_run: bool) -> None:
+def unset(settings: Settings, project: Chosen, name: str, yes: bool, dry_run: bool) -> None:
     """Remove a secret. An agent's person is asked first."""
     if not dry_run:
-        confirm(f"Remove secret {name} of project {project_id}?", yes)
+        confirm(f"Remove secret {name} of project {project}?", yes)
     settings.api.change(
         "DELETE",
-        f"/v1/projects/{project_id}/secrets/{segment(name)}",
+        f"/v1/projects/{project.id}/secrets/{segment(name)}",
         dry_run=dry_run,
     )
     if settings.as_json:
@@ -93,7 +96,7 @@ def _value(from_file: Path | None) -> str:
             Exit.USAGE,
             "no_value",
             "a secret is read from standard input or a file, never from the command line",
-            hint="orchestrator secret set 42 NAME < FILE, or --from-file FILE",
+            hint="orchestrator secret set PROJECT NAME < FILE, or --from-file FILE",
         )
     try:
         text = from_file.read_text(encoding="utf-8") if from_file else sys.stdin.read()

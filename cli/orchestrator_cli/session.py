@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from orchestrator_cli.chosen import Chosen, project_option
 from orchestrator_cli.options import (
     Settings,
     dry_run_option,
@@ -41,18 +42,18 @@ def respond(settings: Settings, text: str, key: str | None, dry_run: bool) -> No
         click.echo("nothing was said" if dry_run else _REACHES[made["reaches"]])
 
 
-@click.command(epilog="Example: orchestrator finish 'Deployed todo-app 1.4' --project 42")
+@click.command(epilog="Example: orchestrator finish 'Deployed todo-app 1.4' --project todo-app")
 @click.argument("summary")
-@click.option("--project", "project_id", type=click.IntRange(1), metavar="PROJECT")
+@project_option
 @key_option
 @dry_run_option
 @json_option
 @with_settings
 def finish(
-    settings: Settings, summary: str, project_id: int | None, key: str | None, dry_run: bool
+    settings: Settings, summary: str, project: Chosen | None, key: str | None, dry_run: bool
 ) -> None:
     """Keep a summary of what was done with the session, and with a project; `-` reads standard input."""
-    body = {"text": _said(summary), "project_id": project_id}
+    body = {"text": _said(summary), "project_id": project and project.id}
     made = settings.api.change("POST", "/v1/summaries", body, key=key, dry_run=dry_run)
     if settings.as_json:
         say_json(marked(made, dry_run=dry_run))

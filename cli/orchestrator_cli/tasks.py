@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from orchestrator_cli.chosen import Chosen, project_option
 from orchestrator_cli.errors import CommandError, Exit
 from orchestrator_cli.options import (
     Following,
@@ -45,13 +46,15 @@ task_argument = click.argument("task_id", metavar="TASK")
 
 @task.command(name="list", epilog="Example: orchestrator task list --limit 10")
 @click.option("--kind", type=click.Choice(["engineering", "analysis", "deploy"]))
-@click.option("--project", "project_id", type=click.IntRange(1), metavar="PROJECT")
+@project_option
 @limit_option
 @json_option
 @with_settings
-def list_(settings: Settings, kind: str | None, project_id: int | None, limit: int | None) -> None:
+def list_(settings: Settings, kind: str | None, project: Chosen | None, limit: int | None) -> None:
     """List your tasks, newest first."""
-    found = list(settings.api.pages("/v1/tasks", limit, kind=kind, project_id=project_id))
+    found = list(
+        settings.api.pages("/v1/tasks", limit, kind=kind, project_id=project and project.id)
+    )
     if settings.as_json:
         say_json(found)
         return

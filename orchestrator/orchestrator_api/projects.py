@@ -33,10 +33,12 @@ async def owned(
 
 
 async def listed(
-    session: AsyncSession, user: str, limit: int, cursor: str | None
+    session: AsyncSession, user: str, limit: int, cursor: str | None, *, name: str | None = None
 ) -> tuple[Sequence[Project], str | None]:
-    """A page of the user's projects, and the cursor of the next."""
+    """A page of the user's projects (of that name, where one is given), and the cursor of the next."""
     query = select(Project).where(Project.user_id == user)
+    if name is not None:
+        query = query.where(Project.name == name)
     rows, following = await page_of(session, query, Project.id, limit=limit, cursor=cursor)
     return [project for (project,) in rows], following
 

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+)
+from pydantic_core import PydanticCustomError
 
 from agentsession_core.naming import IDENTIFIER_PATTERN
 
@@ -36,11 +44,21 @@ def _iso(value: datetime) -> str:
     return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _no_number(name: str) -> str:
+    if name.isdigit():
+        raise PydanticCustomError(
+            "project_name", "digits alone are a project's number; have a letter in the name"
+        )
+    return name
+
+
 Time = Annotated[datetime, PlainSerializer(_iso, return_type=str, when_used="json")]
 UserId = Annotated[str, StringConstraints(pattern=IDENTIFIER_PATTERN)]
 # A project, a service, a server: part of host names, hence of their form.
 Name = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", max_length=63)
 ]
+# A word of digits is always a project's number: nobody may mean one project and name another.
+ProjectName = Annotated[Name, AfterValidator(_no_number)]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=63, strip_whitespace=True)]
 Text = Annotated[str, Field(max_length=20_000)]

@@ -38,7 +38,9 @@ def test_the_agent_knows_the_skills_loads_one_and_uses_the_command(
     bodies = [model_server.body(record) for record in model_server.requests(f"deploy {name}")]
     assert len(bodies) == 4
     assert all("Deploy a project to a server, follow the deployment" in body for body in bodies)
-    assert [("orchestrator deploy trigger 42" in body) for body in bodies] == [False] + [True] * 3
+    assert [("orchestrator deploy trigger todo-app" in body) for body in bodies] == [False] + [
+        True
+    ] * 3
 
     said = reply_of(
         product.answer(

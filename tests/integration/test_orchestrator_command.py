@@ -30,7 +30,11 @@ async def test_projects(command: Command) -> None:
         made["id"]
     ]
 
-    changed = await command("project", "update", number, "--description", "Lists")
+    assert (await command("project", "get", "todo-app", "--json")).json["id"] == made["id"]
+    strange = await command("project", "get", "todo", "--json")
+    assert (strange.code, strange.error["code"]) == (Exit.NOT_FOUND, "project_not_found")
+
+    changed = await command("project", "update", "todo-app", "--description", "Lists")
     assert "Lists" in changed.out
     assert (await command("project", "get", number, "--json")).json["description"] == "Lists"
     assert (await command("project", "status", number, "--json")).json["status"] == "created"
@@ -144,7 +148,7 @@ async def test_nobody_answers(command: Command, monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_usage(command: Command) -> None:
-    wrong = await command("--json", "project", "get", "x")
+    wrong = await command("--json", "project", "get", "X")
     assert (wrong.code, wrong.error["code"]) == (Exit.USAGE, "usage")
     assert (await command("nothing")).code == Exit.USAGE
     assert (await command("project", "update", "1")).code == Exit.USAGE

@@ -165,6 +165,18 @@ async def test_nothing_of_adas_was_changed_by_it(
     }
 
 
+async def test_what_is_asked_for_by_name_is_ones_own(
+    stage: Orchestrator, things: dict[str, Any], bob: httpx.AsyncClient
+) -> None:
+    query = {"name": MARK}
+    async with stage.client(await stage.run("bob")) as agent:
+        for client in (bob, agent):
+            assert (await client.get("/v1/projects", params=query)).json()["items"] == []
+    async with stage.client(await stage.token("ada")) as ada:
+        (found,) = (await ada.get("/v1/projects", params=query)).json()["items"]
+    assert found["id"] == things["project_id"]
+
+
 async def test_without_a_token(stage: Orchestrator, things: dict[str, Any]) -> None:
     async with stage.client(None) as nobody:
         for route in ROUTES:

@@ -59,6 +59,7 @@ async def test_a_life(ada: httpx.AsyncClient, orchestrator: Orchestrator) -> Non
     [
         {"name": "Todo"},
         {"name": "-a"},
+        {"name": "2048"},
         {"name": "a" * 64},
         {"nmae": "todo"},
         {"repository_url": "file:///etc/passwd"},
@@ -103,6 +104,32 @@ async def test_pages(ada: httpx.AsyncClient) -> None:
         cursor = page["next_cursor"]
     assert found == names
     assert cursor is None
+
+
+async def test_by_name(ada: httpx.AsyncClient, orchestrator: Orchestrator) -> None:
+    async with orchestrator.client(await orchestrator.token("bob")) as bob:
+        await created(bob)
+        await created(bob, name="of-bob-alone")
+    made = await created(ada)
+    await created(ada, name="todo-app-2")
+
+    async def named(name: str) -> list[int]:
+        page = (await ada.get("/v1/projects", params={"name": name})).json()
+        assert page["next_cursor"] is None
+        return [item["id"] for item in page["items"]]
+
+    assert await named("todo-app") == [made["id"]]
+    for name in ("todo", "todo-ap%", "TODO-APP", "", "of-bob-alone", str(made["id"])):
+        assert await named(name) == []
+    refused = await ada.get("/v1/projects", params={"name": "x" * 64})
+    assert problem(refused) == (422, "invalid")
+
+
+async def test_a_name_is_never_digits_alone(ada: httpx.AsyncClient) -> None:
+    refused = await ada.patch(f"/v1/projects/{(await created(ada))['id']}", json={"name": "42"})
+    assert problem(refused) == (422, "invalid")
+    assert "digits alone" in refused.json()["detail"]
+    assert (await created(ada, name="2048-game"))["name"] == "2048-game"
 
 
 @pytest.mark.parametrize("cursor", ["x", "WyJhIl0", "W10", "e30", "ÿ"])

@@ -160,7 +160,7 @@ async def test_descriptions_first_and_a_skill_when_it_is_needed(
     for bundled in ("update-config", "keybindings-help", "plugin-authoring"):
         assert bundled not in bodies[0]
     # hello, then: wants the skill, has it and makes the project, lists, answers.
-    assert [("orchestrator deploy trigger 42" in body) for body in bodies] == [False] * 2 + [
+    assert [("orchestrator deploy trigger todo-app" in body) for body in bodies] == [False] * 2 + [
         True
     ] * 3
     assert projects == [("ada", "todo-app")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field, StringConstraints
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,8 +20,8 @@ from orchestrator_api.routes.deployments import DeploymentView
 from orchestrator_api.routes.deployments import view_of as deployment_view
 from orchestrator_api.routes.tasks import TaskView
 from orchestrator_api.routes.tasks import view_of as task_view
-from orchestrator_api.tables import Allocation, Incident, Secret, Task
-from orchestrator_api.views import Name, Page, Text, Time, UserId, View, Wish
+from orchestrator_api.tables import NAME_LENGTH, Allocation, Incident, Secret, Task
+from orchestrator_api.views import Page, ProjectName, Text, Time, UserId, View, Wish
 
 router: Final = APIRouter(prefix="/v1/projects", tags=["projects"])
 LIST: Final = gate(Operation("project.list", Scope.READ))
@@ -35,6 +35,12 @@ DELETE: Final = gate(Operation("project.delete", Scope.WRITE, Approval.ALWAYS))
 RepositoryUrl = Annotated[
     str, StringConstraints(max_length=2048, pattern=r"^(|(https|ssh)://([^:@/\s]+@)?[^@\s]+)$")
 ]
+OfName = Annotated[
+    str | None,
+    Query(
+        max_length=NAME_LENGTH, description="Only the project of that name.", examples=["todo-app"]
+    ),
+]
 _EXAMPLE: Final[dict[str, Any]] = {
     "name": "todo-app",
     "description": "Lists of things to do",
@@ -47,7 +53,7 @@ class NewProject(Wish):
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
-    name: Name
+    name: ProjectName
     description: Text = ""
     repository_url: RepositoryUrl = ""
 
@@ -59,7 +65,7 @@ class ProjectChange(Wish):
         json_schema_extra={"examples": [{"description": "Lists of things to do, shared"}]}
     )
 
-    name: Name | None = None
+    name: ProjectName | None = None
     description: Text | None = None
     repository_url: RepositoryUrl | None = None
 
@@ -107,10 +113,12 @@ class ProjectStatusView(View):
 
 
 @router.get("", response_model=Page[ProjectView], responses=problems())
-async def list_projects(call: Call = LIST, limit: Limit = LIMIT, cursor: Cursor = None) -> Response:
-    """The user's projects, oldest first."""
+async def list_projects(
+    call: Call = LIST, limit: Limit = LIMIT, cursor: Cursor = None, name: OfName = None
+) -> Response:
+    """The user's projects, oldest first; with `name` the one of that name."""
     async with call.reading() as session:
-        rows, following = await projects.listed(session, call.caller.user, limit, cursor)
+        rows, following = await projects.listed(session, call.caller.user, limit, cursor, name=name)
     return call.shown(
         Page[ProjectView](
             items=[ProjectView.model_validate(row) for row in rows], next_cursor=following

@@ -81,7 +81,7 @@ def test_commands(skill: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     [
         "orchestrator deploy start 42",
         "orchestrator deploy check",
-        "orchestrator deploy check todo-app",
+        "orchestrator deploy check Todo-App",
         "orchestrator deploy logs 42 --tail 5",
         "orchestrator deploy logs 42 --lines 0",
         "orchestrator deploy",

@@ -84,17 +84,17 @@ def test_tools_are_the_commands() -> None:
     tools = {tool["name"]: tool for tool in tools_of(cli)}
     assert {"project_list", "infra_allocate_port", "escalate"} <= set(tools)
     assert not [name for name in tools if name.startswith(("admin", "token", "infra_servers"))]
-    assert tools["infra_allocate_port"]["input_schema"]["required"] == ["project_id", "port"]
+    assert tools["infra_allocate_port"]["input_schema"]["required"] == ["project", "port"]
     trigger = tools["deploy_trigger"]["input_schema"]["properties"]
     assert trigger["timeout"]["type"] == "number"
-    assert set(trigger) == {"project_id", "image", "wait", "timeout", "dry_run"}
+    assert set(trigger) == {"project", "image", "wait", "timeout", "dry_run"}
     kind = tools["task_list"]["input_schema"]["properties"]["kind"]
     assert kind == {"type": "string", "enum": ["engineering", "analysis", "deploy"]}
 
 
 def test_a_command_line_as_a_call() -> None:
     line = "escalate 'It is down' --project 3 --description 'no answer'"
-    expected = {"title": "It is down", "project_id": 3, "description": "no answer"}
+    expected = {"title": "It is down", "project": "3", "description": "no answer"}
     assert tool_call(cli, line) == ("escalate", expected)
     with pytest.raises(click.UsageError):
         tool_call(cli, "project nothing")
@@ -157,8 +157,8 @@ class TestMcpServer:
 
         assert said("initialize", protocolVersion="v")["result"]["protocolVersion"] == "v"
         tools = {tool["name"]: tool for tool in said("tools/list")["result"]["tools"]}
-        assert tools["project_get"]["inputSchema"]["required"] == ["project_id"]
-        called = said("tools/call", name="deploy_logs", arguments={"project_id": 1, "lines": 5})
+        assert tools["project_get"]["inputSchema"]["required"] == ["project"]
+        called = said("tools/call", name="deploy_logs", arguments={"project": "1", "lines": 5})
         assert called["result"]["content"] == [{"type": "text", "text": "[]"}]
         assert asked == [["deploy", "logs", "--lines", "5", "--", "1"]]
         assert said("prompts/list")["error"]["message"] == "prompts/list"
