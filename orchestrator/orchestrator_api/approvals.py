@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsession_core.mailbox.events import EVENTS_KEPT
@@ -22,6 +22,8 @@ from orchestrator_api.tables import Approval
 from orchestrator_api.telling import Ear, tell
 
 VALID: Final = timedelta(minutes=15)
+# Whoever is asked without end agrees to something in the end.
+UNANSWERED_AT_ONCE: Final = 10
 PENDING: Final = "pending"
 APPROVED: Final = "approved"
 DENIED: Final = "denied"
@@ -36,7 +38,10 @@ def fingerprint(operation: str, arguments: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Wish:
-    """What an agent wants to do: to the last argument, and in a person's words."""
+    """What an agent wants to do: to the last argument, and in a person's words.
+
+    The words count, too: what they name may have become another thing since they were read.
+    """
 
     operation: str
     summary: str
@@ -44,8 +49,8 @@ class Wish:
 
     @property
     def sha256(self) -> str:
-        """The same for the same arguments only."""
-        return fingerprint(self.operation, self.arguments)
+        """The same for the same arguments and words only."""
+        return fingerprint(self.operation, {**self.arguments, "summary": self.summary})
 
 
 class ApprovalNeeded(Exception):  # noqa: N818 - no error: the call waits
@@ -96,6 +101,13 @@ async def ask(
         .values(closed_at=now)
     )
     known = await _open(session, caller, wish)
+    if known is None and await _unanswered(session, caller, now) >= UNANSWERED_AT_ONCE:
+        return ProblemError(
+            429,
+            "too_many_approvals",
+            f"the person has not agreed to {UNANSWERED_AT_ONCE} things that they were asked in the "
+            "last 15 minutes; ask no more, and end your turn",
+        )
     if known is None:
         known = Approval(
             id=new_id,
@@ -141,6 +153,17 @@ async def _open(session: AsyncSession, caller: Caller, wish: Wish) -> Approval |
             Approval.closed_at.is_(None),
         )
     )
+
+
+async def _unanswered(session: AsyncSession, caller: Caller, now: datetime) -> int:
+    found = await session.scalar(
+        select(func.count()).where(
+            Approval.user_id == caller.user,
+            Approval.state.in_((PENDING, DENIED)),
+            Approval.expires_at > now,
+        )
+    )
+    return found or 0
 
 
 def _words(approval: Approval) -> str:

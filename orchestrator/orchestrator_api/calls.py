@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -22,12 +21,12 @@ from starlette.responses import Response
 from agentsession_core.caller import bearer_token
 from agentsession_core.problems import ProblemError
 from orchestrator_api import approvals, audit, idempotency
+from orchestrator_api.arguments import arguments_of, require_expected
 from orchestrator_api.authentication import authenticate
 from orchestrator_api.callers import Caller
 from orchestrator_api.deps import Deps
 from orchestrator_api.idempotency import Keyed
 from orchestrator_api.rights import Operation, require, require_user, waits_for_approval
-from orchestrator_api.sealing import Sealer
 from orchestrator_api.telling import ear_of
 
 T = TypeVar("T")
@@ -195,6 +194,8 @@ class Gate:
         structlog.contextvars.bind_contextvars(actor=caller.actor)
         require_user(caller, request.headers.get(USER_HEADER))
         require(caller, self.operation)
+        if self.operation.changes:
+            await require_expected(request)
         key = request.headers.get(IDEMPOTENCY_HEADER) if self.operation.changes else None
         if key is not None and not _KEY.match(key):
             raise ProblemError(
@@ -205,7 +206,7 @@ class Gate:
             caller=caller,
             operation=self.operation,
             request_id=request_id_of(request),
-            arguments=await _arguments(request, self.operation, deps.sealer),
+            arguments=await arguments_of(request, self.operation, deps.sealer),
             idempotency_key=key,
             if_match=request.headers.get("if-match"),
             if_none_match=request.headers.get("if-none-match"),
@@ -216,26 +217,6 @@ class Gate:
 def gate(operation: Operation) -> Any:
     """The dependency of a route that carries out the operation."""
     return Depends(Gate(operation))
-
-
-async def _arguments(
-    request: Request, operation: Operation, sealer: Sealer | None
-) -> dict[str, Any]:
-    asked = request.query_params
-    query = {key: asked.getlist(key) for key in sorted(asked.keys()) if key != "dry_run"}
-    body = (await request.body()).decode(errors="replace")
-    if operation.secret_body:
-        if sealer is None:
-            raise ProblemError(
-                503, "secrets_unavailable", "the orchestrator has no key to encrypt secrets with"
-            )
-        return {"path": dict(request.path_params), "query": query, "body": sealer.fingerprint(body)}
-    try:
-        said: Any = json.loads(body) if body else None
-    except ValueError:
-        # FastAPI refuses it in a moment; until then it is what it is.
-        said = body
-    return {"path": dict(request.path_params), "query": query, "body": said}
 
 
 def _etag(version: int) -> str:

@@ -132,7 +132,8 @@ async def trigger(
                 "there is missing " + "; ".join(found.missing),
                 members={"missing": list(found.missing)},
             )
-        await call.approve(session, f"deploy project {project.name} ({project.id})")
+        what = wish.image or project.repository_url
+        await call.approve(session, f"deploy {what} as project {project.name} ({project.id})")
         row, task = await deployments.trigger(
             session,
             call.caller,
@@ -162,7 +163,7 @@ async def rollback(
         await call.approve(
             session,
             f"roll project {project.name} ({project.id}) back from deployment {now.number} to "
-            f"{earlier.number}",
+            f"{earlier.number} ({earlier.image or project.repository_url})",
         )
         row, task = await deployments.trigger(
             session,
