@@ -16,7 +16,6 @@ from prometheus_client import start_http_server
 from pydantic import SecretStr
 from redis.asyncio import Redis
 from telegram import Bot
-from telegram.request import HTTPXRequest
 
 from agentsession_bridge import texts
 from agentsession_bridge.access import AccessFile
@@ -48,6 +47,7 @@ from agentsession_bridge.sessions import SessionIndex, Sessions
 from agentsession_bridge.standing import why_it_waits
 from agentsession_bridge.telegram_client import Chats
 from agentsession_bridge.telegram_connection import make_bot, until_done
+from agentsession_bridge.telegram_transport import BotRequest
 from agentsession_bridge.telling import Told, recover
 from agentsession_bridge.webhook import Webhook
 from agentsession_core import kube
@@ -119,7 +119,7 @@ class Bridge:
         redis: Redis,
         api: ApiClient,
         bot: Bot,
-        polls: HTTPXRequest,
+        polls: BotRequest,
         downloads: httpx.AsyncClient,
         metrics: Metrics,
         holder: str,

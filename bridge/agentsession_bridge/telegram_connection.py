@@ -10,7 +10,8 @@ import structlog
 from pydantic import SecretStr
 from telegram import Bot
 from telegram.error import InvalidToken, TelegramError
-from telegram.request import HTTPXRequest
+
+from agentsession_bridge.telegram_transport import BotRequest
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +41,7 @@ _METHODS = frozenset(
 )
 
 
-class CountingRequest(HTTPXRequest):
+class CountingRequest(BotRequest):
     """Counts calls by method and outcome. A method that is not listed counts as `other`."""
 
     def __init__(self, count: Callable[[str, str], None], **settings: Any) -> None:
@@ -63,16 +64,12 @@ class CountingRequest(HTTPXRequest):
 
 def make_bot(
     token: SecretStr, api_url: str, count: Callable[[str, str], None]
-) -> tuple[Bot, HTTPXRequest]:
+) -> tuple[Bot, BotRequest]:
     """Return a client that has not talked to Telegram yet, and its connections for polls."""
 
-    def request(pool: int, read: float) -> HTTPXRequest:
+    def request(pool: int, read: float) -> BotRequest:
         return CountingRequest(
-            count,
-            connection_pool_size=pool,
-            connect_timeout=CONNECT_SECONDS,
-            read_timeout=read,
-            pool_timeout=read,
+            count, pool_size=pool, connect_seconds=CONNECT_SECONDS, answer_seconds=read
         )
 
     polls = request(2, ANSWER_SECONDS)

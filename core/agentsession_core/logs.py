@@ -9,7 +9,15 @@ from typing import Final, TextIO
 import structlog
 
 # These write request URLs or whole response bodies, Secrets among them, at their lower levels.
-_QUIET: Final = ("httpx", "httpcore", "kubernetes_asyncio", "urllib3", "asyncio", "redis")
+_QUIET: Final = (
+    "aiohttp",
+    "httpx",
+    "httpcore",
+    "kubernetes_asyncio",
+    "urllib3",
+    "asyncio",
+    "redis",
+)
 # The bot's token and what people say, at every level: what went wrong is ours to tell.
 _SILENT: Final = ("telegram",)
 
