@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsession_core.problems import ProblemError
+from orchestrator_api import quotas
 from orchestrator_api.projects import not_found
 from orchestrator_api.tables import Allocation, Project, Server
 
@@ -73,6 +74,7 @@ async def allocate(
                 f"{service} has port {known.port} of {chosen.name}; release that first",
             )
         return known, chosen, False
+    await quotas.require_room(session, project.user_id, quotas.PORTS)
     taken = set(
         await session.scalars(select(Allocation.port).where(Allocation.server_id == chosen.id))
     )

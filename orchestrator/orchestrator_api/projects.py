@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsession_core.problems import ProblemError
+from orchestrator_api import quotas
 from orchestrator_api.listing import page_of
 from orchestrator_api.tables import Project, Task
 
@@ -52,8 +53,9 @@ async def create(
     description: str,
     repository_url: str,
 ) -> Project:
-    """A new project. Raises ProblemError 409 where the user has one of that name."""
+    """A new project. Raises ProblemError 409 where the user has one of that name, or too many."""
     await _require_free(session, user, name)
+    await quotas.require_room(session, user, quotas.PROJECTS)
     row = Project(
         user_id=user,
         name=name,

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from agentsession_core.mailbox import keys
 from agentsession_core.mailbox.events import EVENTS_KEPT
 from agentsession_core.problems import ProblemError
-from orchestrator_api import outbox
+from orchestrator_api import outbox, quotas
 from orchestrator_api.callers import Caller
 from orchestrator_api.projects import not_found
 from orchestrator_api.tables import Task, TaskEvent
@@ -64,7 +64,11 @@ async def create(
     request: str,
     request_id: str,
 ) -> Task:
-    """A queued task; its queue's entry goes out with the transaction."""
+    """A queued task; its queue's entry goes out with the transaction.
+
+    Raises ProblemError 409 where the user has too many.
+    """
+    await quotas.require_room(session, caller.user, quotas.TASKS)
     row = Task(
         id=f"{kind}-{short_id}",
         kind=kind,

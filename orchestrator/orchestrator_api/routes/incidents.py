@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from orchestrator_api import projects
+from orchestrator_api import projects, quotas
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Answer, Call, gate
 from orchestrator_api.listing import page_of
@@ -85,7 +85,7 @@ async def list_incidents(
     return call.shown(Page[IncidentView](items=items, next_cursor=following))
 
 
-@router.post("", status_code=201, response_model=OpenedView, responses=problems(404))
+@router.post("", status_code=201, response_model=OpenedView, responses=problems(404, 409))
 async def open_incident(wish: NewIncident, call: Call = OPEN, dry_run: DryRun = False) -> Response:
     """Opens an incident, and tells the person: in the chat, or who follows the session at a terminal."""
     ear = await ear_of(call.deps.runs, call.caller)
@@ -93,6 +93,7 @@ async def open_incident(wish: NewIncident, call: Call = OPEN, dry_run: DryRun = 
     async def work(session: AsyncSession) -> Answer:
         if wish.project_id is not None:
             await projects.owned(session, call.caller.user, wish.project_id)
+        await quotas.require_room(session, call.caller.user, quotas.INCIDENTS)
         row = Incident(
             user_id=call.caller.user,
             project_id=wish.project_id,

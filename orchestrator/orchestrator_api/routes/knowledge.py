@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from agentsession_core.problems import ProblemError
-from orchestrator_api import knowledge
+from orchestrator_api import knowledge, quotas
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Answer, Call, gate
 from orchestrator_api.projects import not_found
@@ -79,7 +79,7 @@ async def search_articles(
     return call.shown(Page[ArticleView](items=[_view(row) for row in rows]))
 
 
-@router.post("", status_code=201, response_model=ArticleView, responses=problems())
+@router.post("", status_code=201, response_model=ArticleView, responses=problems(409))
 async def create_article(
     wish: NewArticle, call: Call = CREATE, dry_run: DryRun = False
 ) -> Response:
@@ -90,6 +90,8 @@ async def create_article(
         )
 
     async def work(session: AsyncSession) -> Answer:
+        if not wish.shared:
+            await quotas.require_room(session, call.caller.user, quotas.ARTICLES)
         row = Article(
             user_id="" if wish.shared else call.caller.user,
             title=wish.title,
