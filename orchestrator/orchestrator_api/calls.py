@@ -194,8 +194,7 @@ class Gate:
         structlog.contextvars.bind_contextvars(actor=caller.actor)
         require_user(caller, request.headers.get(USER_HEADER))
         require(caller, self.operation)
-        if self.operation.changes:
-            await require_expected(request)
+        await require_expected(request)
         key = request.headers.get(IDEMPOTENCY_HEADER) if self.operation.changes else None
         if key is not None and not _KEY.match(key):
             raise ProblemError(

@@ -13,6 +13,8 @@ from agentsession_core.problems import ProblemError
 
 LIMIT: Final = 50
 LONGEST: Final = 200
+# Beyond it JSON's readers disagree about a number, and a database has none.
+LARGEST: Final = 2**53
 
 Limit = Annotated[int, Query(ge=1, le=LONGEST, description="How many at most.")]
 Cursor = Annotated[
@@ -35,5 +37,12 @@ def key_of(cursor: str | None, *kinds: type[int] | type[str]) -> tuple[int | str
     except (binascii.Error, ValueError):
         key = None
     if not isinstance(key, list) or [type(part) for part in key] != list(kinds):
-        raise ProblemError(422, "cursor_invalid", "use next_cursor of the page before, unchanged")
+        raise cursor_invalid()
+    if not all(abs(part) <= LARGEST if isinstance(part, int) else part.isalnum() for part in key):
+        raise cursor_invalid()
     return tuple(key)
+
+
+def cursor_invalid() -> ProblemError:
+    """The refusal of a cursor that this API has not given out."""
+    return ProblemError(422, "cursor_invalid", "use next_cursor of the page before, unchanged")

@@ -101,6 +101,9 @@ async def test_a_call_says_nothing_that_is_not_read(
     assert problem(refused) == (422, "query_unknown")
     refused = await agent.request("DELETE", "/v1/projects/1", json={"really": 1})
     assert problem(refused) == (422, "body_unexpected")
+    # Reading takes its parameters, whatever scope it needs.
+    async with stage.client(await stage.token("ada", "tokens")) as holder:
+        assert (await holder.get("/v1/tokens?limit=1")).status_code == 200
     async with stage.database.reading() as session:
         assert await session.scalar(select(func.count()).select_from(Approval)) == 0
 

@@ -9,11 +9,10 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from agentsession_core.problems import ProblemError
 from orchestrator_api.approvals import APPROVED, DENIED, PENDING, decide
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Answer, Call, gate
-from orchestrator_api.paging import LIMIT, Cursor, Limit
+from orchestrator_api.paging import LIMIT, Cursor, Limit, cursor_invalid
 from orchestrator_api.projects import not_found
 from orchestrator_api.rights import Operation
 from orchestrator_api.routes.common import DryRun, problems
@@ -61,11 +60,9 @@ async def list_approvals(
         query = query.where(Approval.state == PENDING, Approval.expires_at > call.now)
     async with call.reading() as session:
         if cursor is not None:
-            after = await session.get(Approval, cursor)
+            after = await session.get(Approval, cursor) if cursor.isalnum() else None
             if after is None or after.user_id != call.caller.user:
-                raise ProblemError(
-                    422, "cursor_invalid", "use next_cursor of the page before, unchanged"
-                )
+                raise cursor_invalid()
             query = query.where(
                 tuple_(Approval.created_at, Approval.id) < tuple_(after.created_at, after.id)
             )

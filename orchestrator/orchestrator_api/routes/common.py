@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 from fastapi import Path, Query
+from pydantic import Field
+
+from orchestrator_api.paging import LARGEST
 
 DryRun = Annotated[
     bool,
     Query(description="Say what would come of it, and change nothing."),
 ]
 # A database's BIGINT; beyond it the driver would fail instead of finding nothing.
-ProjectId = Annotated[int, Path(ge=1, le=2**53, description="The project's number.", examples=[42])]
+ProjectId = Annotated[
+    int, Path(ge=1, le=LARGEST, description="The project's number.", examples=[42])
+]
+OfProject = Annotated[int | None, Query(ge=1, le=LARGEST)]
+ProjectNumber = Annotated[int, Field(ge=1, le=LARGEST)]
 
 PROBLEM: Final[dict[str, Any]] = {
     "type": "object",

@@ -17,7 +17,7 @@ from orchestrator_api.calls import Answer, Call, gate
 from orchestrator_api.listing import page_of
 from orchestrator_api.paging import LIMIT, Cursor, Limit
 from orchestrator_api.rights import Operation
-from orchestrator_api.routes.common import DryRun, problems
+from orchestrator_api.routes.common import DryRun, ProjectNumber, problems
 from orchestrator_api.tables import Incident
 from orchestrator_api.telling import Way, ear_of, tell
 from orchestrator_api.views import Page, Text, Time, View, Wish
@@ -44,7 +44,7 @@ class NewIncident(Wish):
 
     title: Title
     description: Text = ""
-    project_id: int | None = None
+    project_id: ProjectNumber | None = None
 
 
 class IncidentView(View):

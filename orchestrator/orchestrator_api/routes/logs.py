@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
@@ -17,7 +17,7 @@ from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Call, gate
 from orchestrator_api.paging import Limit
 from orchestrator_api.rights import Operation
-from orchestrator_api.routes.common import problems
+from orchestrator_api.routes.common import OfProject, problems
 from orchestrator_api.sessionlog import Line
 from orchestrator_api.tables import Allocation, Project, Task
 from orchestrator_api.views import Page, Time, View
@@ -52,7 +52,7 @@ async def logs(
     service: Annotated[str, Path(pattern=IDENTIFIER_PATTERN, examples=["web"])],
     call: Call = LOGS,
     limit: Limit = 100,
-    project_id: Annotated[int | None, Query(ge=1, le=2**53)] = None,
+    project_id: OfProject = None,
 ) -> Response:
     """The last lines of a service's or a project's newest deployment, or of one of the user's sessions.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import ConfigDict, Field, StringConstraints
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,7 +16,7 @@ from orchestrator_api.calls import Answer, Call, gate
 from orchestrator_api.listing import page_of
 from orchestrator_api.paging import LIMIT, Cursor, Limit
 from orchestrator_api.rights import Operation
-from orchestrator_api.routes.common import DryRun, problems
+from orchestrator_api.routes.common import DryRun, OfProject, ProjectNumber, problems
 from orchestrator_api.tables import Summary
 from orchestrator_api.views import Page, Time, View, Wish
 
@@ -33,7 +33,7 @@ class NewSummary(Wish):
     )
 
     text: Annotated[str, StringConstraints(min_length=1, max_length=20_000, strip_whitespace=True)]
-    project_id: Annotated[int, Field(ge=1, le=2**53)] | None = None
+    project_id: ProjectNumber | None = None
 
 
 class SummaryView(View):
@@ -52,7 +52,7 @@ async def list_summaries(
     call: Call = LIST,
     limit: Limit = LIMIT,
     cursor: Cursor = None,
-    project_id: Annotated[int | None, Query(ge=1, le=2**53)] = None,
+    project_id: OfProject = None,
 ) -> Response:
     """The user's summaries, newest first."""
     query = select(Summary).where(Summary.user_id == call.caller.user)

@@ -18,7 +18,7 @@ from orchestrator_api.calls import Answer, Call, gate
 from orchestrator_api.listing import page_of
 from orchestrator_api.paging import LIMIT, Cursor, Limit
 from orchestrator_api.rights import Operation
-from orchestrator_api.routes.common import DryRun, problems
+from orchestrator_api.routes.common import DryRun, OfProject, ProjectNumber, problems
 from orchestrator_api.tables import Task
 from orchestrator_api.views import Page, Time, View, Wish
 
@@ -47,7 +47,7 @@ class NewTask(Wish):
 
     kind: Literal["engineering", "analysis"]
     request: Annotated[str, Field(min_length=1, max_length=20_000)]
-    project_id: Annotated[int, Field(ge=1, le=2**53)] | None = None
+    project_id: ProjectNumber | None = None
 
 
 class TaskView(View):
@@ -110,7 +110,7 @@ async def list_tasks(
     limit: Limit = LIMIT,
     cursor: Cursor = None,
     kind: Literal["engineering", "analysis", "deploy"] | None = None,
-    project_id: Annotated[int | None, Query(ge=1, le=2**53)] = None,
+    project_id: OfProject = None,
 ) -> Response:
     """The user's tasks, newest first."""
     query = select(Task).where(Task.user_id == call.caller.user)
