@@ -99,9 +99,11 @@ async def serve(
             files_client() as downloads,
             redis,
         ):
-            await until_done(bot.initialize, "Telegram not reached")
-            bridge = Bridge(settings, access, redis, api, bot, polls, downloads, metrics, holder)
             try:
+                await until_done(bot.initialize, "Telegram not reached")
+                bridge = Bridge(
+                    settings, access, redis, api, bot, polls, downloads, metrics, holder
+                )
                 await bridge.run(host, hook_secret)
             finally:
                 await bot.shutdown()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
+from agentsession_testing.api_server import ApiServer
 from agentsession_testing.bridge_process import BridgeProcess
 from agentsession_testing.bridge_world import ADA, Agent, is_empty, said
 from agentsession_testing.serving import until
 from agentsession_testing.telegram import TOKEN, Telegram
+from agentsession_testing.valkey import Valkey
 
 CANARY = "canary-in-an-answer"
 
@@ -37,6 +41,22 @@ async def test_of_a_conversation(world: Telegram, bridge: BridgeProcess, agent: 
     await agent.answer(str(ADA), "a very private answer")
     await said(world, ADA, "private answer")
     assert "bridge started" in [line["event"] for line in await lines(bridge)]
+
+
+async def test_of_a_token_that_telegram_refuses(
+    world: Telegram, bridge_api_server: ApiServer, valkey: Valkey, tmp_path: Path
+) -> None:
+    server = bridge_api_server.kubeconfig
+    bridge = BridgeProcess(tmp_path, world.url, valkey.url, server, log_level="DEBUG")
+    bridge.token = "4200:another-token"
+    bridge.allow(ADA)
+    await bridge.launch()
+    assert bridge.process is not None
+    async with asyncio.timeout(180):
+        assert await bridge.process.wait() == 1
+    log = bridge.log()
+    assert "Telegram refuses the bot's token; ask @BotFather for a new one" in log
+    assert [word for word in ("another-token", "/bot4", "Unclosed") if word in log] == []
 
 
 @pytest.mark.parametrize(

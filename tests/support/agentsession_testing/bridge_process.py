@@ -37,6 +37,7 @@ class BridgeProcess:
     metrics_port: int = field(default_factory=free_port)
     holder: str = "bridge-1"
     log_level: str = "INFO"
+    token: str = TOKEN
     environment: dict[str, str] = field(default_factory=dict)
     process: asyncio.subprocess.Process | None = None
     settings: dict[str, Any] = field(default_factory=dict)
@@ -69,7 +70,7 @@ class BridgeProcess:
         config.write_text(yaml.safe_dump(settings), encoding="utf-8")
         secrets = self.folder / "secrets"
         secrets.mkdir(exist_ok=True)
-        (secrets / "telegram-token").write_text(TOKEN, encoding="utf-8")
+        (secrets / "telegram-token").write_text(self.token, encoding="utf-8")
         (secrets / "telegram-webhook-secret").write_text(WEBHOOK_SECRET, encoding="utf-8")
         with self.log_file.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
