@@ -84,6 +84,10 @@ tokens: env ## Tokens of three conversations: with skills and a command, with ev
 	@.venv/bin/uv pip install --quiet --require-hashes -r requirements/tokens.txt
 	@PYTHONPATH=$(PYTHONPATH):tests/support $(PYTHON) -m workbench.tokens $(ARGS)
 
+.PHONY: bench-api
+bench-api: env ## Requests a second and p99 of the orchestrator's API, its command's start; no cluster
+	@PYTHONPATH=$(PYTHONPATH):tests/support $(PYTHON) -m workbench.rates $(ARGS)
+
 .PHONY: bench-scale
 bench-scale: env ## 10,000 sessions on a control plane of its own; fewer: make bench-scale SESSIONS=500
 	@$(PYTHON) -m sessionload scale $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,9 @@ from orchestrator_cli.errors import CommandError, Exit, refusal
 
 if TYPE_CHECKING:
     import httpx
+
+# httpx loads a command line of its own where it finds rich: half of what loading it takes.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
 ANSWER_SECONDS = 30.0
 TRIES = 4

@@ -49,7 +49,7 @@ class CannedApi:
             return self.refusal(request)
         if path == "/v1/openapi.json":
             return httpx.Response(200, json={"info": {"version": "9.9.9"}})
-        _check_request(route_of(request.method, path), request)
+        check_request(route_of(request.method, path), request)
         name = f"{request.method} {path}"
         assert name in self.answers, f"{name} was not expected"
         answer = self.answers[name]
@@ -75,7 +75,8 @@ def _names(value: Any) -> Any:
     return None
 
 
-def _check_request(route: APIRoute, request: httpx.Request) -> None:
+def check_request(route: APIRoute, request: httpx.Request) -> None:
+    """Fails where the real route would refuse that."""
     known = {one.alias for one in route.dependant.query_params}
     assert set(request.url.params) <= known, f"{route.path} takes no {request.url.params}"
     if route.body_field is not None:

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for tests: Debian's, on a socket and a port of its own, without fsync."""
+"""A real PostgreSQL for tests: Debian's, on a socket and a port of its own."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def _owner() -> str | None:
 
 
 @contextmanager
-def running_postgresql() -> Iterator[PostgreSQL]:
-    """A server that is gone at the end, with its files."""
+def running_postgresql(*, durable: bool = False) -> Iterator[PostgreSQL]:
+    """A server that is gone at the end, with its files; `durable`: a commit waits for the disk."""
     programs = postgresql_programs()
     if programs is None:
         raise RuntimeError("PostgreSQL is not installed: apt-get install postgresql")
@@ -73,7 +73,7 @@ def running_postgresql() -> Iterator[PostgreSQL]:
             "port": port,
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": folder,
-            "fsync": "off",
+            "fsync": "on" if durable else "off",
             "max_connections": 60,
         }
         options = " ".join(f"-c {name}={value}" for name, value in settings.items())

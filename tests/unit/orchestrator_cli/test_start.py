@@ -40,3 +40,8 @@ def test_nothing_is_loaded_that_is_not_used(
         env={"ORCHESTRATOR_CONFIG": str(folder / "config.json"), "PATH": ""},
     )
     assert done.stderr.strip() == loaded
+
+
+def test_what_httpx_would_load_besides() -> None:
+    program = "import sys, orchestrator_cli.api, httpx; sys.exit('rich' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

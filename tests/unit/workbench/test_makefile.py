@@ -30,6 +30,7 @@ def test_make_alone_lists_every_target_with_a_line_of_help() -> None:
         "images",
         "install",
         "bench",
+        "bench-api",
         "bench-scale",
     ):
         assert re.search(rf"^  make {target} +\S", shown, re.MULTILINE), target

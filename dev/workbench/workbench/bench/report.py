@@ -85,18 +85,19 @@ def markdown(
         lines += ["", f"## {section.title}"]
         if section.figures:
             columns, rows = cells(section.figures)
-            lines += ["", *_table(columns, rows)]
+            lines += ["", *table_lines(columns, rows)]
         for figure in section.figures:
             if figure.stages:
                 rows = [row(Figure("", s.name, figure.unit, s.values))[:6] for s in figure.stages]
                 lines += ["", f"Stages of “{figure.title}”:", ""]
-                lines += list(_table(("stage", *COLUMNS[1:6]), rows))
+                lines += list(table_lines(("stage", *COLUMNS[1:6]), rows))
         for note in section.notes:
             lines += ["", note]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def table_lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table in Markdown."""
     yield f"| {' | '.join(columns)} |"
     yield f"| --- |{' --- |' * (len(columns) - 1)}"
     for cells in rows:
