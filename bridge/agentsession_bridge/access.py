@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from agentsession_bridge.places import Place
+from agentsession_core.yaml_text import read_yaml
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +49,7 @@ def read_access(text: str) -> AccessList:
         AccessError: naming the first wrong entry.
     """
     try:
-        return AccessList.model_validate(yaml.safe_load(text) or {})
+        return AccessList.model_validate(read_yaml(text) or {})
     except yaml.YAMLError as error:
         raise AccessError(f"not valid YAML: {error}") from error
     except ValidationError as error:

@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from agentsession_core.api.template import AgentSessionTemplateSpec
 from agentsession_core.api.values import AgentType
+from agentsession_core.yaml_text import read_yaml
 
 CONFIG_FILE: Final = "/etc/agentsession/config.yaml"
 SECRETS_DIRECTORY: Final = "/etc/agentsession/secrets"
@@ -229,7 +230,7 @@ class Settings(SettingsModel):
 def load_settings(path: Path) -> Settings:
     """Reads the configuration file. Raises SettingsError."""
     try:
-        raw: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw: Any = read_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}; give its path with --config") from error
     except yaml.YAMLError as error:

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import yaml
 
+from agentsession_core.yaml_text import read_yaml
+
 NAME: Final = re.compile(r"(?=.{1,64}\Z)[a-z0-9]+(-[a-z0-9]+)*")
 DESCRIPTION_LIMIT: Final = 1024
 COMPATIBILITY_LIMIT: Final = 500
@@ -28,7 +30,7 @@ def problem_of(name: str, text: str) -> str | None:
     if match is None:
         return "it does not begin with a frontmatter: --- on the first line, and again below it"
     try:
-        fields = yaml.safe_load(match.group(1))
+        fields = read_yaml(match.group(1))
     except yaml.YAMLError as error:
         return f"its frontmatter is no YAML: {_first_line(error)}"
     if not isinstance(fields, dict):
@@ -40,7 +42,7 @@ def _wrong_fields(name: str, fields: dict[Any, Any]) -> str | None:
     if unknown := sorted(str(key) for key in fields if key not in FIELDS):
         return f"its frontmatter has a field {unknown[0]!r}; there are {', '.join(sorted(FIELDS))}"
     if fields.get("name") != name:
-        return f"its frontmatter's name is {fields.get('name')!r}, not {name!r}"
+        return f"its frontmatter's name is {_shown(fields.get('name'))}, not {name!r}"
     description = fields.get("description")
     if not isinstance(description, str) or not description.strip():
         return "it has no description: what it does and when to use it"
@@ -61,6 +63,11 @@ def _wrong_optional_fields(fields: dict[Any, Any]) -> str | None:
     ):
         return "its metadata is no map of texts to texts"
     return None
+
+
+def _shown(value: object) -> str:
+    # A few lines of YAML may stand for lists that no memory holds once they are written out.
+    return repr(value) if value is None or isinstance(value, str) else "no text"
 
 
 def _first_line(error: yaml.YAMLError) -> str:

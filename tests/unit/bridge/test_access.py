@@ -47,8 +47,9 @@ def test_a_wrong_change_leaves_the_list_as_it_was(tmp_path: Path) -> None:
     path.write_text("allowedUsers: [71]")
     file = AccessFile(path)
     file.load()
-    path.write_text("allowedUsers: ['@ada']")
-    assert file.current().allows(71, Place(71))
+    for wrong in ("allowedUsers: ['@ada']", "allowedUsers: [2026-99-99]", "["):
+        path.write_text(wrong)
+        assert file.current().allows(71, Place(71))
     path.write_text("allowedUsers: [72]")
     assert not file.current().allows(71, Place(71))
     path.unlink()

@@ -7,6 +7,10 @@ import pytest
 from agentsession_gateway.skill_format import problem_of
 
 GOOD = "---\nname: pay\ndescription: Pays bills. Use for bills.\n---\n\n# Pay\n"
+# Ten lines that are a billion texts when they are written out.
+BOMB = "metadata:\n  l0: &l0 [x]\n" + "\n".join(
+    f"  l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, 10)
+)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +52,12 @@ def test_fit(text: str) -> None:
         ("pay", GOOD.replace("name: pay", "name: pay\nmetadata: {a: 1}"), "metadata"),
         ("pay", GOOD.replace("name: pay", "name: pay\nallowed-tools: [Bash]"), "allowed-tools"),
         ("pay", GOOD.replace("name: pay", f"name: pay\ncompatibility: {'x' * 501}"), "500"),
+        ("pay", GOOD.replace("name: pay", "name: 2026-99-99"), "no YAML"),
+        ("pay", GOOD.replace("name: pay", "name: !!int x"), "no YAML"),
+        ("pay", GOOD.replace("name: pay", "name: !!bool x"), "no YAML"),
+        ("pay", GOOD.replace("name: pay", "name: !!timestamp x"), "no YAML"),
+        ("pay", GOOD.replace("name: pay", f"name: {'[' * 5000}"), "no YAML"),
+        ("pay", GOOD.replace("name: pay", f"{BOMB}\nname: *l9"), "no text, not 'pay'"),
         ("pay", GOOD.removesuffix("\n# Pay\n"), "no text"),
     ],
 )
