@@ -10,7 +10,7 @@ from agentsession_bridge.arrivals import Command
 from agentsession_bridge.letterbox import Letterbox
 from agentsession_bridge.places import Place
 from agentsession_bridge.replies import Replies
-from agentsession_bridge.sessions import SessionIndex
+from agentsession_bridge.session_index import SessionIndex
 from agentsession_bridge.standing import status_text, usage_text
 from agentsession_core.mailbox.contract import Source
 from agentsession_core.mailbox.model import CancelAnswer

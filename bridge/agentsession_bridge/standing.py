@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agentsession_bridge import texts
-from agentsession_bridge.sessions import HeldMailbox
+from agentsession_bridge.session_index import HeldMailbox
 from agentsession_core.api.values import Phase
 from agentsession_core.mailbox.model import MailboxState
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from agentsession_bridge import texts
-from agentsession_bridge.sessions import HeldMailbox
+from agentsession_bridge.session_index import HeldMailbox
 from agentsession_bridge.standing import status_text, usage_text, why_it_waits
 from agentsession_core.mailbox.model import MailboxState, TurnRecord, UsageRecord
 
