@@ -20,6 +20,12 @@ sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 ANSWER_SECONDS = 30.0
 TRIES = 4
 FIRST_PAUSE_SECONDS = 0.2
+_GIVEN = {
+    "authorization": "token",
+    "orchestrator-user": "user",
+    "idempotency-key": "idempotency key",
+    "if-match": "version",
+}
 _AGAIN = frozenset({502, 503, 504})
 
 
@@ -105,7 +111,7 @@ class Api:
                         if value is not None
                     },
                     json=body,
-                    headers={**headers, **self._caller()},
+                    headers=_fit({**headers, **self._caller()}),
                 )
             except httpx.TransportError as error:
                 failures += 1
@@ -169,6 +175,19 @@ class Api:
             f"{url.text} cannot be reached: {said}",
             hint=f"the URL comes from {url.source}; orchestrator doctor says more",
         )
+
+
+def _fit(headers: dict[str, str]) -> dict[str, str]:
+    """Raises CommandError for what httpx would refuse, with the token in its words."""
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable()):
+            raise CommandError(
+                Exit.USAGE,
+                "value_unfit",
+                f"the {_GIVEN[name]} has characters that it cannot have: a second line, perhaps",
+                hint="orchestrator config show says where it comes from",
+            )
+    return headers
 
 
 def _text(value: object) -> str:

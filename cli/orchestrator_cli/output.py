@@ -16,16 +16,13 @@ WIDTH = 80
 
 def say_json(value: object) -> None:
     """One JSON document on standard output; for programs without spaces, which cost an agent tokens."""
-    if sys.stdout.isatty():
-        text = json.dumps(value, ensure_ascii=False, indent=2)
-    else:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = _json(value, indent=2) if sys.stdout.isatty() else _json(value, separators=(",", ":"))
     click.echo(text)
 
 
 def say_line(value: object) -> None:
     """One line of NDJSON on standard output, at once."""
-    click.echo(json.dumps(value, ensure_ascii=False))
+    click.echo(_json(value))
     sys.stdout.flush()
 
 
@@ -80,13 +77,21 @@ def moment(value: str | None) -> str:
 def say_error(error: CommandError, *, as_json: bool) -> None:
     """The cause and the next thing to do, on standard error."""
     if as_json:
-        click.echo(json.dumps(error.as_json(), ensure_ascii=False), err=True)
+        click.echo(_json(error.as_json()), err=True)
         return
     click.echo(f"✘ {printable(error.message)} ({printable(error.code)})", err=True)
     if error.hint:
         click.echo(f"  → {error.hint}", err=True)
     if error.request_id:
         click.echo(f"  request {printable(error.request_id)}", err=True)
+
+
+def _json(value: object, **how: Any) -> str:
+    """JSON that people can read, with escapes for what could move the terminal's cursor."""
+    text = json.dumps(value, ensure_ascii=False, **how)
+    return "".join(
+        char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text
+    )
 
 
 def printable(text: object) -> str:

@@ -103,7 +103,7 @@ async def ask(
     known = await _open(session, caller, wish)
     if known is None and await _unanswered(session, caller, now) >= UNANSWERED_AT_ONCE:
         return ProblemError(
-            429,
+            403,
             "too_many_approvals",
             f"the person has not agreed to {UNANSWERED_AT_ONCE} things that they were asked in the "
             "last 15 minutes; ask no more, and end your turn",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ from agentsession_testing.golden import assert_golden_text
 from agentsession_testing.orchestrator_canned_command import Run, call
 from agentsession_testing.orchestrator_cases import CASES
 from agentsession_testing.orchestrator_leaves import LEAVES
+from agentsession_testing.orchestrator_samples import ARTICLE
 from orchestrator_cli.errors import Exit
 
 __all__ = ["call"]
@@ -136,6 +138,34 @@ def test_it_does_not_know_where_or_who(
     assert (said.code, said.error["code"]) == expected[missing]
     assert missing in said.error["hint"]
     assert api.requests == []
+
+
+@pytest.mark.parametrize("bad", ["orc_hidden\nsecond", "orc_hidd\u00e9n", "orc_hidden\x00"])
+@pytest.mark.parametrize("as_json", ["", " --json"])
+def test_a_token_that_is_none_is_not_shown(
+    call: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, bad: str, as_json: str
+) -> None:
+    (tmp_path / "token").write_text(bad, encoding="utf-8")
+    monkeypatch.setenv("ORCHESTRATOR_API_TOKEN", "")
+    monkeypatch.setenv("ORCHESTRATOR_API_TOKEN_FILE", str(tmp_path / "token"))
+    said = call(f"project list{as_json}", CannedApi({}))
+    assert said.code == Exit.USAGE
+    assert "value_unfit" in said.err
+    assert "hidd" not in said.err + said.out
+
+
+def test_a_key_of_other_letters(call: Run) -> None:
+    said = call("finish done --idempotency-key \u043a --json", CannedApi({}))
+    assert (said.code, said.error["code"]) == (Exit.USAGE, "value_unfit")
+
+
+def test_json_moves_no_cursor(call: Run) -> None:
+    text = "\x9b2J \u202e \U000e0001 \u043a\u043e\u0442"
+    answer = {"items": [{**ARTICLE, "body": text}], "next_cursor": None}
+    said = call("search x --json", CannedApi({"GET /v1/articles": answer}))
+    assert json.loads(said.out)[0]["body"] == text
+    assert all(char.isprintable() or char == "\n" for char in said.out)
+    assert "\u043a\u043e\u0442" in said.out
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if "--yes" in case.line])
