@@ -23,7 +23,8 @@ class Operation:
     """One thing that can be done: its name in the audit log, and what it takes.
 
     `runs` is false for what no agent may do, approved or not. `secret_body`: nothing of the request's
-    body is kept anywhere but as a keyed fingerprint.
+    body is kept anywhere but as a keyed fingerprint. `reads` is true for what changes nothing although it
+    takes more than the right to read.
     """
 
     name: str
@@ -31,11 +32,12 @@ class Operation:
     approval: Approval = Approval.NEVER
     runs: bool = True
     secret_body: bool = False
+    reads: bool = False
 
     @property
     def changes(self) -> bool:
         """Whether it changes anything."""
-        return self.scope is not Scope.READ
+        return self.scope is not Scope.READ and not self.reads
 
 
 def scopes_held(caller: Caller) -> frozenset[Scope]:

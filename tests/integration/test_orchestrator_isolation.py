@@ -220,6 +220,11 @@ def test_what_no_agent_does_and_what_is_asked_about() -> None:
     assert len(set(names)) == len(names)
 
 
+def test_what_changes_something_is_known_to() -> None:
+    for route in ROUTES:
+        assert operation_of(route).changes is (method_of(route) != "GET"), route.path
+
+
 def test_every_body_has_an_example(orchestrator_on_sqlite: Orchestrator) -> None:
     for route in ROUTES:
         example = body_of(route, orchestrator_on_sqlite.app)

@@ -25,9 +25,9 @@ from orchestrator_api.tables import GraphCommand, Task
 from orchestrator_api.views import Name, Page, Time, View, Wish
 
 router: Final = APIRouter(prefix="/v1/graphs", tags=["graphs"])
-NODES: Final = gate(Operation("graph.nodes", Scope.ADMIN, runs=False))
-LIST: Final = gate(Operation("graph.commands", Scope.ADMIN, runs=False))
-GET: Final = gate(Operation("graph.command", Scope.ADMIN, runs=False))
+NODES: Final = gate(Operation("graph.nodes", Scope.ADMIN, runs=False, reads=True))
+LIST: Final = gate(Operation("graph.commands", Scope.ADMIN, runs=False, reads=True))
+GET: Final = gate(Operation("graph.command", Scope.ADMIN, runs=False, reads=True))
 ASK: Final = gate(Operation("graph.ask", Scope.ADMIN, runs=False))
 CommandId = Annotated[str, Path(pattern="^[0-9a-f]{12}$", examples=["0123456789ab"])]
 

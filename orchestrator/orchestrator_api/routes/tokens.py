@@ -25,7 +25,7 @@ from orchestrator_api.views import Label, Page, Time, UserId, View, Wish
 
 router: Final = APIRouter(prefix="/v1/tokens", tags=["tokens"])
 WHO: Final = gate(Operation("token.whoami", Scope.READ))
-LIST: Final = gate(Operation("token.list", Scope.TOKENS, runs=False))
+LIST: Final = gate(Operation("token.list", Scope.TOKENS, runs=False, reads=True))
 CREATE: Final = gate(Operation("token.create", Scope.TOKENS, runs=False))
 REVOKE: Final = gate(Operation("token.revoke", Scope.TOKENS, runs=False))
 TokenId = Annotated[str, Path(pattern="^[0-9a-f]{12}$", examples=["0123456789ab"])]
