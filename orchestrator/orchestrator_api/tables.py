@@ -261,7 +261,11 @@ class Deployment(Table):
     """A version of a project that was to run; how far it came is its task's state."""
 
     __tablename__ = "deployments"
-    __table_args__ = (UniqueConstraint("project_id", "number"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        UniqueConstraint("project_id", "number"),
+        Index("ix_deployments_task_number", "task_number"),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(Number, primary_key=True)
     project_id: Mapped[int] = mapped_column(Number, ForeignKey("projects.id", ondelete="CASCADE"))
@@ -312,6 +316,7 @@ class Incident(Table):
     __tablename__ = "incidents"
     __table_args__ = (
         Index("ix_incidents_user_id_id", "user_id", "id"),
+        Index("ix_incidents_project_id", "project_id"),
         {"sqlite_autoincrement": True},
     )
 
@@ -335,6 +340,7 @@ class Summary(Table):
     __table_args__ = (
         Index("ix_summaries_user_id_id", "user_id", "id"),
         Index("ix_summaries_session_uid_id", "session_uid", "id"),
+        Index("ix_summaries_project_id", "project_id"),
         {"sqlite_autoincrement": True},
     )
 
