@@ -61,7 +61,8 @@ async def _holder(deps: Deps, token: str, known: str) -> Caller:
         raise ProblemError(401, "token_expired", f"API token {row.name!r} has expired")
     if row.last_used_at is None or now - row.last_used_at >= USE_NOTED_EVERY:
         await _note_use(deps, row.id, now)
-    return token_caller(row.user_id, row.id, frozenset(Scope(scope) for scope in row.scopes))
+    scopes = frozenset(Scope(scope) for scope in row.scopes)
+    return token_caller(row.user_id, row.id, scopes, row.expires_at)
 
 
 async def _note_use(deps: Deps, token: str, now: datetime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -34,7 +35,7 @@ class Caller:
 
     `actor` is what the audit log says: `token:<id>` or `run:<session uid>/<number>`. `mailbox` is where
     this caller's people read, `run` which run it is, None for holders of tokens. `asks_more`: its
-    template has people asked about more than what destroys.
+    template has people asked about more than what destroys. `expires_at`: of a token that has an end.
     """
 
     kind: CallerKind
@@ -44,6 +45,7 @@ class Caller:
     scopes: frozenset[Scope]
     run: str | None = None
     asks_more: bool = False
+    expires_at: datetime | None = None
 
     @property
     def is_run(self) -> bool:
@@ -64,9 +66,12 @@ def run_caller(user: str, mailbox: str, run: str, *, asks_more: bool = False) ->
     return Caller(CallerKind.RUN, user, mailbox, f"run:{run}", RUN_SCOPES, run, asks_more)
 
 
-def token_caller(user: str, token_id: str, scopes: frozenset[Scope]) -> Caller:
+def token_caller(
+    user: str, token_id: str, scopes: frozenset[Scope], expires_at: datetime | None
+) -> Caller:
     """Whoever holds an API token."""
-    return Caller(CallerKind.HOLDER, user, user, f"token:{token_id}", scopes)
+    actor = f"token:{token_id}"
+    return Caller(CallerKind.HOLDER, user, user, actor, scopes, expires_at=expires_at)
 
 
 def chat_caller(user: str, mailbox: str, by: str) -> Caller:

@@ -116,6 +116,19 @@ async def test_a_token_makes_none_that_can_more(stage: Orchestrator) -> None:
     assert problem(await whoami(stage, made["token"])) == (401, "token_revoked")
 
 
+@pytest.mark.parametrize("wish", [{}, {"days": 90}])
+async def test_a_token_makes_none_that_outlives_it(
+    stage: Orchestrator, wish: dict[str, Any]
+) -> None:
+    async with stage.client(await stage.token("ada", "tokens", "read", days=1)) as client:
+        body = {"name": "x", "scopes": ["read", "tokens"], **wish}
+        made = (await client.post("/v1/tokens", json=body)).json()
+        shorter = (await client.post("/v1/tokens", json={**body, "days": 1})).json()
+    assert shorter["expires_at"] == made["expires_at"]
+    stage.moved = timedelta(days=1, seconds=1)
+    assert problem(await whoami(stage, made["token"])) == (401, "token_expired")
+
+
 @pytest.fixture
 async def ada(stage: Orchestrator) -> AsyncIterator[httpx.AsyncClient]:
     async with stage.client(await stage.token("ada")) as client:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path
@@ -99,7 +99,7 @@ async def list_tokens(call: Call = LIST, limit: Limit = LIMIT, cursor: Cursor = 
 
 @router.post("", status_code=201, response_model=MadeToken, responses=problems())
 async def create_token(wish: NewApiToken, call: Call = CREATE, dry_run: DryRun = False) -> Response:
-    """Makes a token. It can do no more than the token that it is made with."""
+    """Makes a token. It can do no more than the token that it is made with, and not for longer."""
     held = scopes_held(call.caller)
     if wish.scopes - held:
         raise ProblemError(
@@ -128,7 +128,7 @@ async def create_token(wish: NewApiToken, call: Call = CREATE, dry_run: DryRun =
             scopes=sorted(wish.scopes),
             created_by=call.caller.actor,
             created_at=call.now,
-            expires_at=None if wish.days is None else call.now + timedelta(days=wish.days),
+            expires_at=_end(wish.days, call),
         )
         session.add(row)
         await session.flush()
@@ -139,6 +139,13 @@ async def create_token(wish: NewApiToken, call: Call = CREATE, dry_run: DryRun =
         )
 
     return await call.change(work)
+
+
+def _end(days: int | None, call: Call) -> datetime | None:
+    """When it ends: never after the token that it is made with, or whoever found that one would stay."""
+    wanted = None if days is None else call.now + timedelta(days=days)
+    ends = [end for end in (wanted, call.caller.expires_at) if end is not None]
+    return min(ends, default=None)
 
 
 @router.delete("/{token_id}", status_code=204, responses=problems(404))
