@@ -90,7 +90,7 @@ def status(settings: Settings, task_id: str, following: Following, after: int) -
 @json_option
 @with_settings
 def cancel(settings: Settings, task_id: str, dry_run: bool) -> None:
-    """End a queued task; ask the worker of a running one to stop."""
+    """End a queued task, or one whose worker is gone; ask the worker of a running one to stop."""
     path = f"/v1/tasks/{segment(task_id)}/cancel"
     found = settings.api.change("POST", path, dry_run=dry_run)
     if dry_run:

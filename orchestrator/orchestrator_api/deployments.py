@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from agentsession_core.problems import ProblemError
 from orchestrator_api import tasks
 from orchestrator_api.callers import Caller
+from orchestrator_api.projects import CREATED
 from orchestrator_api.tables import Allocation, Deployment, Project, Secret, Task
 
 DEVELOPING = "developing"
@@ -153,15 +154,29 @@ async def follow(session: AsyncSession, task: Task, now: datetime) -> None:
     project = await session.get(Project, task.project_id, with_for_update=True)
     if project is None:
         return
-    if task.kind == tasks.ENGINEERING:
-        status = DEVELOPING if task.state == tasks.RUNNING else None
-    else:
-        status = {
-            tasks.RUNNING: DEPLOYING,
-            tasks.SUCCEEDED: DEPLOYED,
-            tasks.FAILED: FAILED,
-        }.get(task.state)
-    if status is not None and status != project.status:
+    status = await _status(session, project.id)
+    if status != project.status:
         project.status = status
         project.version += 1
         project.updated_at = now
+
+
+async def _status(session: AsyncSession, project_id: int) -> str:
+    """What goes on; else what came of the newest deployment that a worker has ended."""
+    mine = select(Task.kind).where(Task.project_id == project_id)
+    going_on = set(await session.scalars(mine.where(Task.state.in_(tasks.BEGUN))))
+    if tasks.DEPLOY in going_on:
+        return DEPLOYING
+    if tasks.ENGINEERING in going_on:
+        return DEVELOPING
+    newest = await session.scalar(
+        select(Task.state)
+        .where(
+            Task.project_id == project_id,
+            Task.kind == tasks.DEPLOY,
+            Task.state.in_((tasks.SUCCEEDED, tasks.FAILED)),
+        )
+        .order_by(Task.number.desc())
+        .limit(1)
+    )
+    return {tasks.SUCCEEDED: DEPLOYED, tasks.FAILED: FAILED}.get(newest or "", CREATED)

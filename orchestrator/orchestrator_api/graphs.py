@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsession_core.problems import ProblemError
@@ -59,6 +59,14 @@ def alive(node: GraphNode, now: datetime) -> bool:
     return now - node.seen_at < ALIVE
 
 
+async def gone(session: AsyncSession, worker: str, now: datetime) -> bool:
+    """Whether nobody has heard of the worker lately."""
+    newest = await session.scalar(
+        select(func.max(GraphNode.seen_at)).where(GraphNode.worker == worker)
+    )
+    return newest is None or now - newest >= ALIVE
+
+
 def presence(graph: str, nodes: Sequence[GraphNode], now: datetime) -> str:
     """What is known of the graph's workers, in words."""
     if not nodes:
@@ -103,7 +111,7 @@ async def ask(
     A task that has ended and is to begin again at a node is queued again: its worker tells the rest.
     """
     graph = GRAPHS[task.kind]
-    if task.state in (tasks.RUNNING, tasks.WAITING):
+    if task.state in tasks.BEGUN:
         raise ProblemError(
             409,
             "task_state",

@@ -35,6 +35,7 @@ WAITING: Final = "waiting"
 SUCCEEDED: Final = "succeeded"
 FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
+BEGUN: Final = frozenset({RUNNING, WAITING})
 ENDED: Final = frozenset({SUCCEEDED, FAILED, CANCELLED})
 _NEXT: Final = {
     QUEUED: frozenset({RUNNING, CANCELLED}),

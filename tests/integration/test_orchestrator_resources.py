@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -164,6 +165,11 @@ async def report(worker: httpx.AsyncClient, task: str, **said: Any) -> httpx.Res
     return await worker.post(f"/v1/work/{task}/reports", json=body)
 
 
+async def be_there(worker: httpx.AsyncClient) -> None:
+    body = {"worker": "worker-0", "graph": "devops", "nodes": ["deployer"]}
+    assert (await worker.post("/v1/work/nodes", json=body)).status_code == 204
+
+
 async def engineering(ada: httpx.AsyncClient) -> dict[str, Any]:
     made: dict[str, Any] = (
         await ada.post("/v1/tasks", json={"kind": "engineering", "request": "Add a list"})
@@ -187,6 +193,7 @@ async def test_a_tasks_life(ada: httpx.AsyncClient, worker: httpx.AsyncClient) -
     )
     assert problem(other) == (409, "task_taken")
     await report(worker, task, kind="log", message="$ make test")
+    await be_there(worker)
     asked = await ada.post(f"/v1/tasks/{task}/cancel")
     assert (asked.json()["state"], asked.json()["cancel_requested"]) == ("running", True)
     done = await report(worker, task, state="succeeded", result={"pr": "https://x/1"})
@@ -212,6 +219,51 @@ async def test_a_task_is_cancelled_before_it_began(
     assert (await ada.post(f"/v1/tasks/{task}/cancel")).json()["state"] == "cancelled"
     assert (await ada.post(f"/v1/tasks/{task}/cancel")).json()["state"] == "cancelled"
     assert problem(await report(worker, task, state="running")) == (409, "task_state")
+
+
+async def test_a_task_whose_worker_is_gone_is_ended(
+    orchestrator: Orchestrator,
+    ada: httpx.AsyncClient,
+    worker: httpx.AsyncClient,
+    server: None,
+    path: str,
+) -> None:
+    await ada.post(f"{path}/allocations", json={"service": "web"})
+    task = (await ada.post(f"{path}/deployments", json={})).json()["task_id"]
+    await be_there(worker)
+    await report(worker, task, state="running")
+    assert (await ada.post(f"/v1/tasks/{task}/cancel")).json()["state"] == "running"
+    orchestrator.moved = timedelta(minutes=3)
+    ended = (await ada.post(f"/v1/tasks/{task}/cancel")).json()
+    assert (ended["state"], ended["worker"]) == ("cancelled", "worker-0")
+    assert problem(await report(worker, task, state="succeeded")) == (409, "task_state")
+    assert (await ada.get(path)).json()["status"] == "created"
+    assert (await ada.post(f"{path}/deployments", json={})).status_code == 201
+
+
+async def test_a_projects_status_is_what_goes_on_or_what_came_of_it(
+    ada: httpx.AsyncClient, worker: httpx.AsyncClient, server: None, path: str
+) -> None:
+    async def status() -> str:
+        found: str = (await ada.get(path)).json()["status"]
+        return found
+
+    await ada.post(f"{path}/allocations", json={"service": "web"})
+    project = int(path.rpartition("/")[2])
+    work = {"kind": "engineering", "request": "Add a list", "project_id": project}
+    task = (await ada.post("/v1/tasks", json=work)).json()["id"]
+    seen = []
+    for state in ("running", "waiting", "succeeded"):
+        await report(worker, task, state=state)
+        seen.append(await status())
+    assert seen == ["developing", "developing", "created"]
+    seen.clear()
+    for last in ("succeeded", "cancelled", "failed"):
+        task = (await ada.post(f"{path}/deployments", json={})).json()["task_id"]
+        for state in ("running", last):
+            await report(worker, task, state=state)
+            seen.append(await status())
+    assert seen == ["deploying", "deployed", "deploying", "deployed", "deploying", "failed"]
 
 
 async def test_who_waits_for_events_is_woken(

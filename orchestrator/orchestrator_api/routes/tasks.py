@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from agentsession_core.mailbox import keys
-from orchestrator_api import projects, tasks
+from orchestrator_api import deployments, graphs, projects, tasks
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Answer, Call, gate
 from orchestrator_api.listing import page_of
@@ -195,17 +195,27 @@ async def _page(call: Call, task_id: str, after: int) -> EventPage:
 
 @router.post("/{task_id}/cancel", response_model=TaskView, responses=problems(404, 409))
 async def cancel_task(task_id: TaskId, call: Call = CANCEL, dry_run: DryRun = False) -> Response:
-    """Ends a queued task; asks the worker of a running one to stop."""
+    """Ends a queued task, and one whose worker is gone; asks the worker of a running one to stop."""
 
     async def work(session: AsyncSession) -> Answer:
         row = await tasks.owned(session, call.caller.user, task_id, lock=True)
         if row.state == tasks.QUEUED:
-            tasks.move(row, tasks.CANCELLED, call.now)
-            tasks.note(session, row, call.now, tasks.CANCELLED, "cancelled before it began")
-        elif row.state not in tasks.ENDED and not row.cancel_requested:
+            await _end(session, row, call, "cancelled before it began")
+        elif row.state in tasks.BEGUN and await graphs.gone(session, row.worker, call.now):
+            # Nobody is there to stop, and what is not ended keeps its project from everything.
+            await _end(
+                session, row, call, f"cancelled: worker {row.worker} has not reported lately"
+            )
+        elif row.state in tasks.BEGUN and not row.cancel_requested:
             row.cancel_requested = True
             tasks.note(session, row, call.now, "cancel", "the worker was asked to stop")
         await session.flush()
         return Answer(view_of(row), f"task/{row.id}")
 
     return await call.change(work)
+
+
+async def _end(session: AsyncSession, row: Task, call: Call, why: str) -> None:
+    tasks.move(row, tasks.CANCELLED, call.now)
+    tasks.note(session, row, call.now, tasks.CANCELLED, why)
+    await deployments.follow(session, row, call.now)
