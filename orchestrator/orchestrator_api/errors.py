@@ -26,6 +26,9 @@ _UNAVAILABLE: Final = {
     PoolTimeoutError: ("database_unavailable", "the database has no connection free now"),
     ConnectionError: ("database_unavailable", "the database cannot be reached"),
 }
+# PostgreSQL's classes of what is over when it is tried again: connections, deadlocks, resources, locks,
+# an operator who stops it.
+_PASSING: Final = frozenset({"08", "40", "53", "55", "57"})
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -76,12 +79,19 @@ async def _on_unavailable(request: Request, error: Exception) -> Response:
 
 
 async def _on_database_error(request: Request, error: Exception) -> Response:
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        _log.warning("database_unavailable", path=request.url.path, error=type(error).__name__)
-        return _refuse(
-            request, service_unavailable("database_unavailable", "the database went away")
-        )
-    return await _on_bug(request, error)
+    assert isinstance(error, DBAPIError)  # noqa: S101
+    state = str(getattr(error.orig, "sqlstate", None) or "")
+    if not error.connection_invalidated and state[:2] not in _PASSING:
+        return await _on_bug(request, error)
+    _log.warning(
+        "database_unavailable",
+        path=request.url.path,
+        error=type(error).__name__,
+        state=state or None,
+    )
+    return _refuse(
+        request, service_unavailable("database_unavailable", "the database cannot do it now")
+    )
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:
