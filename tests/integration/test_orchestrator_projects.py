@@ -64,6 +64,8 @@ async def test_a_life(ada: httpx.AsyncClient, orchestrator: Orchestrator) -> Non
         {"nmae": "todo"},
         {"repository_url": "file:///etc/passwd"},
         {"repository_url": "https://ada:secret@git.example.com/x"},
+        {"repository_url": "https://ghp_secret@git.example.com/x"},
+        {"repository_url": "ssh://git:secret@git.example.com/x"},
         {"description": "x" * 20_001},
         {"user_id": "bob"},
     ],

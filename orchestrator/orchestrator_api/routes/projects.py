@@ -31,9 +31,11 @@ CREATE: Final = gate(Operation("project.create", Scope.WRITE))
 UPDATE: Final = gate(Operation("project.update", Scope.WRITE))
 DELETE: Final = gate(Operation("project.delete", Scope.WRITE, Approval.ALWAYS))
 
-# Credentials belong into a project's secrets, never into an address that is shown.
+# Credentials belong into a project's secrets, never into an address that is shown. Over HTTPS a name
+# alone is one, too: that is how tokens are given.
 RepositoryUrl = Annotated[
-    str, StringConstraints(max_length=2048, pattern=r"^(|(https|ssh)://([^:@/\s]+@)?[^@\s]+)$")
+    str,
+    StringConstraints(max_length=2048, pattern=r"^(|https://[^@\s]+|ssh://([^:@/\s]+@)?[^@\s]+)$"),
 ]
 OfName = Annotated[
     str | None,
