@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from pydantic import SecretStr
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
@@ -14,6 +14,7 @@ from redis.driver_info import DriverInfo
 from redis.exceptions import NoScriptError, RedisError
 
 BLOCK_SECONDS = 20.0
+CONNECTIONS = 100
 OnError = Callable[[Exception], None]
 _LIBRARY = "agentsession-"
 
@@ -28,16 +29,21 @@ def connect(
     """
     client = cast(
         "_Client",
-        _Client.from_url(
-            url,
-            password=password.get_secret_value() if password else None,
-            socket_connect_timeout=2,
-            socket_timeout=BLOCK_SECONDS + 10,
-            health_check_interval=15,
-            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=4),
-            retry_on_error=[ConnectionError],
-            # A library's name, not the connection's: a server that refuses it is none the worse.
-            driver_info=DriverInfo(name=f"{_LIBRARY}{part}") if part else DriverInfo(),
+        _Client.from_pool(
+            BlockingConnectionPool.from_url(
+                url,
+                # Who finds none free waits: an error would come between a message's way and its note.
+                max_connections=CONNECTIONS,
+                timeout=BLOCK_SECONDS,
+                password=password.get_secret_value() if password else None,
+                socket_connect_timeout=2,
+                socket_timeout=BLOCK_SECONDS + 10,
+                health_check_interval=15,
+                retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=4),
+                retry_on_error=[ConnectionError],
+                # A library's name, not the connection's: a server that refuses it is none the worse.
+                driver_info=DriverInfo(name=f"{_LIBRARY}{part}") if part else DriverInfo(),
+            )
         ),
     )
     client.on_error = on_error
