@@ -12,6 +12,7 @@ from agentsession_core.mailbox.publishing import Publishing
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.templates import Templates
 from orchestrator_api.database import Database
+from orchestrator_api.followers import Followers
 from orchestrator_api.metrics import Metrics
 from orchestrator_api.sealing import Sealer
 
@@ -36,3 +37,4 @@ class Deps:
     templates: Templates | None = None
     metrics: Metrics = field(default_factory=Metrics)
     clock: Callable[[], float] = time.monotonic
+    followers: Followers = field(default_factory=Followers)

@@ -166,7 +166,13 @@ async def task_events(
         float, Query(ge=0, le=LONGEST_WAIT_SECONDS, description="Seconds to wait for the first.")
     ] = 0,
 ) -> Response:
-    """What happened to a task after event number `after`."""
+    """What happened to a task after event number `after`; where too many wait, it waits for none."""
+    with call.deps.followers.place(call.caller.user) as may_wait:
+        page = await _next_page(call, task_id, after, wait if may_wait else 0)
+    return call.shown(page)
+
+
+async def _next_page(call: Call, task_id: str, after: int, wait: float) -> EventPage:
     stream, streams = keys.task_events(task_id), call.deps.streams
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait
@@ -175,7 +181,7 @@ async def task_events(
         newest = await streams.newest(stream) if streams and left > 0 else ""
         page = await _page(call, task_id, after)
         if page.items or page.ended or streams is None or left <= 0:
-            return call.shown(page)
+            return page
         # Blocked in Redis, with no transaction open: a follower costs a connection and nothing else.
         # What comes may be an event that the follower has: the stream is behind the table.
         await streams.wait(stream, newest, left)
