@@ -124,3 +124,21 @@ async def test_a_person_is_not_asked_without_end(
     await ada.post(f"/v1/approvals/{wishes[1]}/approve")
     assert problem(await agent.delete(paths[-1])) == REQUIRED
     assert problem(await agent.delete(paths[2])) == REQUIRED, "asked already"
+
+
+async def test_the_list_has_each_once_however_fast_they_came(
+    stage: Orchestrator, ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = stage.now()
+    monkeypatch.setattr(stage, "now", lambda: moment)
+    stage.restart()
+    for number in range(4):
+        await ada.post("/v1/projects", json={"name": f"p{number}"})
+    async with stage.client(await stage.run("ada")) as agent:
+        asked = [await agent.delete(f"/v1/projects/{number + 1}") for number in range(5)]
+        found, cursor = [], ""
+        while cursor is not None:
+            page = (await agent.get(f"/v1/approvals?limit=2{cursor}")).json()
+            found += [item["id"] for item in page["items"]]
+            cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
+    assert found == sorted((one.json()["approval"]["id"] for one in asked), reverse=True)
