@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from agentsession_core.mailbox.connect import CONNECTIONS
+
 WAITING_PER_USER: Final = 20
-WAITING: Final = 400
+# The other half stays for everything else that this process asks Redis.
+WAITING: Final = CONNECTIONS // 2
 
 
 class Followers:

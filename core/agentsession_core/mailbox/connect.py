@@ -14,7 +14,8 @@ from redis.driver_info import DriverInfo
 from redis.exceptions import NoScriptError, RedisError
 
 BLOCK_SECONDS = 20.0
-CONNECTIONS = 100
+# Of one process. Each that follows something holds one while it waits; Redis allows 10,000 clients.
+CONNECTIONS = 300
 OnError = Callable[[Exception], None]
 _LIBRARY = "agentsession-"
 
