@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -66,6 +67,8 @@ class TestCommitResult:
         assert (await box.state(BOX)).usage.turns == 1
 
     async def test_a_chats_result_goes_out(self, box: MailboxStore, redis_either: Redis) -> None:
+        # An entry without `at` came in its whole millisecond; in the hello's own it would be before it.
+        await asyncio.sleep(0.002)
         for message in ("m1", "m2"):
             await redis_either.xadd(
                 MailboxKeys(BOX).incoming,
