@@ -8,5 +8,15 @@ from agentsession_testing.bridge_world import (
     world,
 )
 from agentsession_testing.real_claude import model
+from agentsession_testing.runner_process import cli, volume
 
-__all__ = ["agent", "bridge", "bridge_api_server", "bridge_log_level", "model", "world"]
+__all__ = [
+    "agent",
+    "bridge",
+    "bridge_api_server",
+    "bridge_log_level",
+    "cli",
+    "model",
+    "volume",
+    "world",
+]

@@ -13,21 +13,9 @@ from agentsession_testing.runner_gateway import running_gateway, turn, welcome
 from agentsession_testing.runner_process import (
     Volume,
     drain,
-    fake_cli,
-    make_volume,
     running_runner,
 )
 from agentsession_testing.serving import until_true
-
-
-@pytest.fixture
-def volume(tmp_path: Path) -> Volume:
-    return make_volume(tmp_path)
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> Path:
-    return fake_cli(tmp_path)
 
 
 async def test_the_next_run_resumes_what_the_gateway_knows(volume: Volume, cli: Path) -> None:

@@ -5,26 +5,14 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from agentsession_core.wire import DrainOrder
 from agentsession_testing.runner_gateway import running_gateway, turn
-from agentsession_testing.runner_process import Volume, fake_cli, make_volume, running_runner
+from agentsession_testing.runner_process import Volume, running_runner
 from agentsession_testing.serving import until_true
 
 # Growing pauses from 0.1 s: stream, result and events of a turn together try less than this.
 TRIES_IN_AWAY_TIME = 40
 AWAY_SECONDS = 3.0
-
-
-@pytest.fixture
-def volume(tmp_path: Path) -> Volume:
-    return make_volume(tmp_path)
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> Path:
-    return fake_cli(tmp_path)
 
 
 async def test_a_gateway_lost_in_a_turn_gets_the_result_when_it_is_back(

@@ -16,22 +16,10 @@ from agentsession_testing.runner_gateway import Answer, running_gateway, turn, w
 from agentsession_testing.runner_process import (
     Volume,
     drain,
-    fake_cli,
     is_alive,
-    make_volume,
     running_runner,
 )
 from agentsession_testing.serving import until_true
-
-
-@pytest.fixture
-def volume(tmp_path: Path) -> Volume:
-    return make_volume(tmp_path)
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> Path:
-    return fake_cli(tmp_path)
 
 
 async def test_two_turns_in_one_conversation_then_drain(volume: Volume, cli: Path) -> None:

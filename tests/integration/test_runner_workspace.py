@@ -13,8 +13,6 @@ from agentsession_testing.runner_gateway import running_gateway, turn
 from agentsession_testing.runner_process import (
     RunnerProcess,
     Volume,
-    fake_cli,
-    make_volume,
     running_runner,
 )
 
@@ -22,16 +20,6 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a
 
 FILLED = "head -c 100M /dev/zero > big 2>/dev/null || true"
 READ_ONLY = 'cd / && mount -o remount,ro "$OLDPWD" && cd "$OLDPWD"'
-
-
-@pytest.fixture
-def volume(tmp_path: Path) -> Volume:
-    return make_volume(tmp_path)
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> Path:
-    return fake_cli(tmp_path)
 
 
 def disk_of(runner: RunnerProcess, volume: Volume) -> Path:

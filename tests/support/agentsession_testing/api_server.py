@@ -221,6 +221,20 @@ class ApiServer:
             replaced: Body = answer.json()
             return replaced
 
+    def may(self, token: str, namespace: str, verb: str, group: str, resource: str) -> bool:
+        """Whether the token's holder may do this there; a subresource follows a slash."""
+        name, _, part = resource.partition("/")
+        wanted = {"verb": verb, "group": group, "resource": name, "subresource": part}
+        review = {"spec": {"resourceAttributes": wanted | {"namespace": namespace}}}
+        with self.client() as client:
+            answer = client.post(
+                "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+                json=review,
+                headers={"authorization": f"Bearer {token}"},
+            ).raise_for_status()
+        allowed: bool = answer.json()["status"]["allowed"]
+        return allowed
+
     def get(self, path: str) -> Body:
         """An object or a list."""
         with self.client() as client:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import pytest
+
 from agentsession_core.wire import DrainOrder
 from agentsession_testing import fake_claude
 from agentsession_testing.runner_gateway import RunnerGateway
@@ -166,3 +168,15 @@ async def drain(gateway: RunnerGateway, runner: RunnerProcess) -> None:
     """Has the runner end, and sees that it ends well."""
     gateway.order(DrainOrder())
     assert await runner.exit_code() == 0, runner.said
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Volume:
+    """The volume of a run of this test."""
+    return make_volume(tmp_path)
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Path:
+    """The stand-in for the agent CLI, where this test's runners find it."""
+    return fake_cli(tmp_path)
