@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
@@ -21,7 +22,7 @@ from orchestrator_api.paging import LIMIT, Cursor, Limit
 from orchestrator_api.rights import Operation
 from orchestrator_api.routes.common import DryRun, problems
 from orchestrator_api.routes.tasks import TASK_ID
-from orchestrator_api.tables import GraphCommand, Task
+from orchestrator_api.tables import GraphCommand, GraphNode, Task
 from orchestrator_api.views import Name, Page, Time, View, Wish
 
 router: Final = APIRouter(prefix="/v1/graphs", tags=["graphs"])
@@ -124,7 +125,8 @@ async def list_commands(
         rows, following = await page_of(
             session, query, GraphCommand.number, limit=limit, cursor=cursor, newest_first=True
         )
-        items = [await command_view(session, row, task, call.now) for row, task in rows]
+        nodes = await graphs.reported(session)
+    items = [_view(row, task, nodes, call.now) for row, task in rows]
     return call.shown(Page[CommandView](items=items, next_cursor=following))
 
 
@@ -183,6 +185,10 @@ async def command_view(
 ) -> CommandView:
     """The command as administrators and workers see it."""
     nodes = await graphs.reported(session, row.graph) if row.state == graphs.QUEUED else ()
+    return _view(row, task, nodes, now)
+
+
+def _view(row: GraphCommand, task: Task, nodes: Sequence[GraphNode], now: datetime) -> CommandView:
     return CommandView(
         id=row.id,
         kind=row.kind,
@@ -190,7 +196,7 @@ async def command_view(
         node=row.node,
         task_id=task.id,
         state=row.state,
-        standing=graphs.standing(row, nodes, now),
+        standing=graphs.standing(row, [node for node in nodes if node.graph == row.graph], now),
         message=row.message,
         asked_by=row.asked_by,
         created_at=row.created_at,
