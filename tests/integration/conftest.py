@@ -8,7 +8,7 @@ from agentsession_testing.bridge_world import (
     world,
 )
 from agentsession_testing.real_claude import model
-from agentsession_testing.runner_process import cli, volume
+from agentsession_testing.runner_process import cli
 
 __all__ = [
     "agent",
@@ -17,6 +17,5 @@ __all__ = [
     "bridge_log_level",
     "cli",
     "model",
-    "volume",
     "world",
 ]

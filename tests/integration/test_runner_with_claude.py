@@ -75,6 +75,9 @@ async def test_a_killed_cli_fails_its_turn_and_the_next_one_resumes(
         await run.ask("t1", "hello")
         run.gateway.order(turn("t2", "RUN: touch started; tail -f /dev/null"))
         await until((volume.root / "started").exists, "the tool to start")
+        # The CLI saves what it was asked a little after it began: killed before, it never heard it.
+        (saved,) = volume.conversations()
+        await until(lambda: "touch started" in saved.read_text(), "the prompt to be saved")
         os.kill(run.cli_pids[0], signal.SIGKILL)
         died = await run.gateway.result_of("t2")
         after = await run.ask("t3", "and now")

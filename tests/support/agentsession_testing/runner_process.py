@@ -171,12 +171,6 @@ async def drain(gateway: RunnerGateway, runner: RunnerProcess) -> None:
 
 
 @pytest.fixture
-def volume(tmp_path: Path) -> Volume:
-    """The volume of a run of this test."""
-    return make_volume(tmp_path)
-
-
-@pytest.fixture
 def cli(tmp_path: Path) -> Path:
     """The stand-in for the agent CLI, where this test's runners find it."""
     return fake_cli(tmp_path)
