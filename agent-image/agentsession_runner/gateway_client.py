@@ -170,11 +170,7 @@ class GatewayClient:
             status, answer = await self._exchange(path, body)
         if not 200 <= status < 300:
             raise_for(status, answer)
-        try:
-            parsed = json.loads(answer) if answer else {}
-        except ValueError:
-            parsed = {}
-        return parsed if isinstance(parsed, dict) else {}
+        return _answer_of(path, answer)
 
     async def _exchange(self, path: str, body: bytes) -> tuple[int, bytes]:
         kept, self._kept = self._kept, None
@@ -228,6 +224,19 @@ class GatewayClient:
             return read_token(self._token_file)
         except ConfigError as error:
             raise GatewayUnavailableError(str(error)) from None
+
+
+def _answer_of(path: str, answer: bytes) -> dict[str, Any]:
+    if not answer:
+        return {}
+    try:
+        content = json.loads(answer)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        # Something between the two answered: the gateway has not taken what was posted.
+        raise GatewayUnavailableError(f"{path}: the answer is no JSON object: is it the gateway's?")
+    return content
 
 
 def raise_for(status: int, answer: bytes) -> NoReturn:

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import structlog
-from telegram.error import BadRequest, NetworkError, RetryAfter
+from telegram.error import BadRequest, NetworkError, RetryAfter, TelegramError
+
+from agentsession_bridge.telegram_client import ChatGoneError, ChatMovedError
 
 log = structlog.get_logger(__name__)
 
@@ -159,10 +161,14 @@ class Lanes:
         call = lane.previews.pop(key)
         try:
             await call()
-        except Exception as error:  # noqa: BLE001 -- the message itself comes anyway, and says what is wrong
+        except (TelegramError, ChatGoneError, ChatMovedError) as error:
+            # The message itself comes anyway, and says what is wrong.
             if isinstance(error, RetryAfter):
                 lane.pace.punish(self._now(), seconds_of(error))
             log.info("preview dropped", reason=type(error).__name__)
+        except Exception as error:
+            # A fault of ours in what may be dropped must not hold up the messages behind it.
+            log.error("preview failed", error=type(error).__name__, exc_info=error)
 
 
 def _pause(error: Exception, failures: int) -> float | None:

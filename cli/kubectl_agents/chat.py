@@ -65,7 +65,7 @@ class Chat:
         self._new_id = new_id
         self._watch = watch
         self._follower = Follower()
-        self._inbox: queue.SimpleQueue[_Heard | _Status | PluginError] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[_Heard | _Status | Exception] = queue.SimpleQueue()
 
     def begin(self, history: int = HISTORY_SHOWN) -> None:
         """Tells the newest turns and follows what comes."""
@@ -111,14 +111,14 @@ class Chat:
                 return
             if isinstance(heard, _Heard) and heard.kind in _WHOLE:
                 self._screen.say(*self._follower.take(heard.kind, heard.event))
-            elif isinstance(heard, PluginError):
+            elif isinstance(heard, Exception):
                 raise heard
 
     def _listen(self, cursor: str) -> None:
         try:
             for frame, event in self._gateway.events(cursor):
                 self._inbox.put(_Heard(frame.name, event))
-        except PluginError as error:
+        except Exception as error:  # noqa: BLE001 -- raised where somebody waits, who would wait for ever
             self._inbox.put(error)
 
     def _wait(self, timeout: float | None) -> Outcome:
@@ -148,7 +148,7 @@ class Chat:
                 if waiting.out_of_patience():
                     watch.start()
                 return
-            if isinstance(heard, PluginError):
+            if isinstance(heard, Exception):
                 raise heard
             if isinstance(heard, _Status):
                 if not waiting.heard_of_turn:

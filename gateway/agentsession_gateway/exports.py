@@ -107,13 +107,13 @@ class ExportDesk:
         export = Export(export_id, mailbox)
         self._waiting[export_id] = export
         opened = OpenExport(self._store, export, self._waiting)
+        began = False
         try:
             began = await self._store.begin_export(mailbox, export=export_id, address=self._address)
-        except BaseException:
-            self._waiting.pop(export_id, None)
-            raise
+        finally:
+            if not began:
+                self._waiting.pop(export_id, None)
         if not began:
-            self._waiting.pop(export_id, None)
             raise ProblemError(
                 409, "export_running", "somebody else is exporting this workspace; try again later"
             )

@@ -129,7 +129,7 @@ class ModelMetrics:
         )
         self._usage_losses = Counter(
             f"{PREFIX}_usage_losses",
-            "Model calls whose tokens could not be written to Redis.",
+            "Model calls whose tokens are in no sum: Redis was away, or the answer did not tell them.",
             registry=registry,
         )
 
@@ -151,5 +151,5 @@ class ModelMetrics:
             self._cost.labels(model).inc(nanousd / 1e9)
 
     def usage_lost(self) -> None:
-        """A call's tokens could not be written down."""
+        """A call's tokens are in no sum."""
         self._usage_losses.inc()

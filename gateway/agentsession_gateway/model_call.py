@@ -14,6 +14,7 @@ from agentsession_core.mailbox.stages import Stage
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.problems import ProblemError
 from agentsession_core.settings import ModelPrice
+from agentsession_gateway.allowlist import MESSAGES
 from agentsession_gateway.metrics import TOKEN_KINDS, ModelMetrics
 from agentsession_gateway.upstream_failure import Failure
 from agentsession_gateway.usage import Tokens, amounts
@@ -115,6 +116,9 @@ class ModelCall:
         """Writes the audit line."""
         seconds = self._ledger.clock() - self._started
         self._ledger.metrics.called(self.status, self._outcome(), seconds)
+        if self._path == MESSAGES and 0 < self.status < 300 and not self._counted:
+            self._ledger.metrics.usage_lost()
+            _log.warning("usage_unknown", mailbox=self._caller.mailbox, model=self.model)
         first = self._first_byte
         _log.info(
             "model_call",

@@ -73,52 +73,45 @@ class ModelProxy:
         call = ModelCall(self._ledger, recognised.caller, standing.turn, path)
         if standing.turn is not None and not standing.model_asked:
             await call.first_of_turn()
-        owner = AsyncExitStack()
-        owner.callback(call.close)
-        try:
-            response = await self._forward(request, recognised, call, owner)
-        except ProblemError as problem:
-            if not call.status:
-                await call.refused(problem)
-            await owner.aclose()
-            return self._refuse(problem)
-        except BaseException:
-            await owner.aclose()
-            raise
-        if not isinstance(response, OwnedStreamingResponse):
-            await owner.aclose()
-        return response
+        async with AsyncExitStack() as held:
+            held.callback(call.close)
+            try:
+                return await self._forward(request, recognised, call, held)
+            except ProblemError as problem:
+                if not call.status:
+                    await call.refused(problem)
+                return self._refuse(problem)
 
     def _refuse(self, problem: ProblemError) -> Response:
         self._deps.metrics.refused(problem)
         return error_response(problem)
 
     async def _forward(
-        self, request: Request, recognised: Recognised, call: ModelCall, owner: AsyncExitStack
+        self, request: Request, recognised: Recognised, call: ModelCall, held: AsyncExitStack
     ) -> Response:
-        if not owner.enter_context(self._slots.hold(recognised.caller.session_uid)):
+        if not held.enter_context(self._slots.hold(recognised.caller.session_uid)):
             raise ProblemError(
                 429, "too_many_calls", f"{CALLS_AT_ONCE} calls run already", retry_after=1
             )
         effective = await self._deps.sessions.effective(recognised.session)
-        with self._bodies.hold(recognised.caller.session_uid) as held:
-            body = await self._read(request, call, effective, held)
+        with self._bodies.hold(recognised.caller.session_uid) as memory:
+            body = await self._read(request, call, effective, memory)
             outgoing = await self._outgoing(request, recognised, call, effective, body)
             del body
             call.forwarded = True
             answer = await self._send(request, outgoing, call)
         if answer is None:
             return Response(status_code=CLIENT_GONE)
-        owner.push_async_callback(answer.aclose)
-        return await self._answer(answer, call, owner)
+        held.push_async_callback(answer.aclose)
+        return await self._answer(answer, call, held)
 
     async def _read(
-        self, request: Request, call: ModelCall, effective: Effective, held: HeldBytes
+        self, request: Request, call: ModelCall, effective: Effective, memory: HeldBytes
     ) -> bytes:
         if request.method != "POST":
-            await read_body(request, 0, held)
+            await read_body(request, 0, memory)
             return b""
-        body = await read_body(request, BODY_BYTES, held)
+        body = await read_body(request, BODY_BYTES, memory)
         if len(body) < _THREAD_BYTES:
             inspected = inspect_body(body, effective.models, effective.network)
         else:
@@ -182,7 +175,7 @@ class ModelProxy:
             await asyncio.gather(sending, gone, return_exceptions=True)
 
     async def _answer(
-        self, answer: httpx.Response, call: ModelCall, owner: AsyncExitStack
+        self, answer: httpx.Response, call: ModelCall, held: AsyncExitStack
     ) -> Response:
         if answer.is_redirect:
             raise ProblemError(
@@ -197,10 +190,10 @@ class ModelProxy:
         if answer.headers.get("content-type", "").startswith("text/event-stream"):
             await call.ended(answer.status_code)
             meter = StreamMeter()
-            owner.push_async_callback(_count_rest, call, meter)
+            held.push_async_callback(_count_rest, call, meter)
             return OwnedStreamingResponse(
                 _pass_on(answer, call, meter),
-                owner,
+                held.pop_all(),
                 status_code=answer.status_code,
                 headers=headers,
             )

@@ -79,30 +79,25 @@ class TerminalApi:
         after = request.query_params.get("after") or request.headers.get("last-event-id")
         if after is not None and not _EVENT_ID.fullmatch(after):
             raise ProblemError(422, "event_id_invalid", "after must be the id of an event")
-        owner = AsyncExitStack()
-        for slots, key in (
-            (self._per_session, terminal.session.metadata.uid),
-            (self._all, ""),
-        ):
-            if not owner.enter_context(slots.hold(key)):
-                await owner.aclose()
-                raise ProblemError(
-                    429, "too_many_terminals", "too many terminals are open", retry_after=5
-                )
-        try:
+        async with AsyncExitStack() as held:
+            for slots, key in (
+                (self._per_session, terminal.session.metadata.uid),
+                (self._all, ""),
+            ):
+                if not held.enter_context(slots.hold(key)):
+                    raise ProblemError(
+                        429, "too_many_terminals", "too many terminals are open", retry_after=5
+                    )
             if after is None:
                 after = await deps.store.newest_event(terminal.mailbox)
-        except BaseException:
-            await owner.aclose()
-            raise
-        terminal.audit("follow")
-        feed = EventFeed(deps.store, terminal.mailbox, after, deps.hub.stopped, deps.clock)
-        return OwnedStreamingResponse(
-            feed.frames(),
-            owner,
-            headers={"cache-control": "no-store", "x-accel-buffering": "no"},
-            media_type="text/event-stream",
-        )
+            terminal.audit("follow")
+            feed = EventFeed(deps.store, terminal.mailbox, after, deps.hub.stopped, deps.clock)
+            return OwnedStreamingResponse(
+                feed.frames(),
+                held.pop_all(),
+                headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+                media_type="text/event-stream",
+            )
 
     async def history(self, request: Request) -> Response:
         """The turns that are still known."""
@@ -161,21 +156,17 @@ class TerminalApi:
             raise ProblemError(
                 409, "no_workspace", "the session has no workspace yet: its first message makes one"
             )
-        opened = await self._exports.open(deps.new_turn_id(), terminal.mailbox)
-        owner = AsyncExitStack()
-        owner.push_async_callback(opened.close)
-        try:
+        async with AsyncExitStack() as held:
+            opened = await self._exports.open(deps.new_turn_id(), terminal.mailbox)
+            held.push_async_callback(opened.close)
             terminal.audit("export", export=opened.export.id)
             first = await opened.export.first()
-        except BaseException:
-            await owner.aclose()
-            raise
-        return OwnedStreamingResponse(
-            opened.export.rest(first),
-            owner,
-            headers={"cache-control": "no-store"},
-            media_type="application/x-tar",
-        )
+            return OwnedStreamingResponse(
+                opened.export.rest(first),
+                held.pop_all(),
+                headers={"cache-control": "no-store"},
+                media_type="application/x-tar",
+            )
 
     async def cancel(self, request: Request) -> Response:
         """Stops a turn: the named one, or whichever runs."""

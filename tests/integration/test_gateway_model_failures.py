@@ -26,6 +26,11 @@ from agentsession_testing.model_gateway import (
 )
 
 
+def losses(harness: Harness) -> float | None:
+    """Calls whose tokens are in no sum."""
+    return harness.metrics.registry.get_sample_value("agentsession_gateway_usage_losses_total")
+
+
 class TestUpstreamFailures:
     @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413, 429, 500, 529])
     async def test_status_is_passed_on_and_remembered(
@@ -217,7 +222,26 @@ class TestUpstreamFailures:
             api.hold.set()
             api.last.set()
             assert b"".join([chunk async for chunk in chunks]) == END + STOP
-        losses = harness.metrics.registry.get_sample_value(
-            "agentsession_gateway_usage_losses_total"
-        )
-        assert losses == 1
+        assert losses(harness) == 1
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            Response(b"no object", media_type="application/json"),
+            Response(b'{"type": "message"}', media_type="application/json"),
+            Response(b"data: {}\n\n", media_type="text/event-stream"),
+        ],
+    )
+    async def test_an_answer_that_does_not_tell_its_tokens_is_a_loss(
+        self, harness: Harness, api: ModelApi, answer: Response
+    ) -> None:
+        async def reply(_: Request) -> Response:
+            return answer
+
+        api.answer = reply
+        await harness.begin_turn()
+        async with gateway(harness) as client:
+            told = await client.post(MESSAGES, json=CALL)
+            await client.post(f"{MESSAGES}/count_tokens", json=CALL)
+        assert told.content == answer.body
+        assert losses(harness) == 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
+from structlog.testing import capture_logs
 from telegram.error import BadRequest, RetryAfter
 
 from agentsession_bridge.pace import Lanes, Pace
@@ -99,9 +101,16 @@ async def test_a_preview_that_fails_is_dropped_and_its_penalty_kept() -> None:
     assert await lane.send(8, calls.call("elsewhere")) == "elsewhere"
 
 
-async def test_a_preview_that_is_refused_stops_nothing() -> None:
+@pytest.mark.parametrize(
+    ("error", "level"), [(BadRequest("no"), "info"), (KeyError("ours"), "error")]
+)
+async def test_a_preview_that_fails_stops_nothing_and_only_a_fault_of_ours_is_an_error(
+    error: Exception, level: str
+) -> None:
     lane, calls = lanes()
-    lane.preview(PRIVATE, "turn", calls.call("a", BadRequest("no")))
-    lane.preview(PRIVATE, "other", calls.call("b"))
-    await settled()
+    with capture_logs() as said:
+        lane.preview(PRIVATE, "turn", calls.call("a", error))
+        lane.preview(PRIVATE, "other", calls.call("b"))
+        await settled()
     assert [name for name, _ in calls.made] == ["a", "b"]
+    assert [line["log_level"] for line in said] == [level]
