@@ -97,6 +97,7 @@ _HINTS = {
     "version_conflict": "read it again, then decide",
     "service_ambiguous": "say which with --project",
     "service_not_found": "orchestrator infra allocations shows your services",
+    "too_many_responses": "say the rest in your turn's answer",
     "only_for_runs": "people write to the session: kubectl agents chat, or the session's chat",
     "no_such_route": "the API is of another release than this command",
     "scope_missing": "orchestrator token create makes a token with more scopes",

@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agentsession_core.problems import ProblemError, problem_response
-from orchestrator_api.calls import REQUEST_ID_HEADER, request_id_of
 from orchestrator_api.deps import Deps
 from orchestrator_api.errors import add_error_handlers
 from orchestrator_api.health import LIVE, READY, health_router
+from orchestrator_api.request_ids import REQUEST_ID_HEADER, request_id_of
 from orchestrator_api.routes import (
     approvals,
     audit,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,14 +25,13 @@ from orchestrator_api.authentication import authenticate
 from orchestrator_api.callers import Caller
 from orchestrator_api.deps import Deps
 from orchestrator_api.idempotency import Keyed
+from orchestrator_api.request_ids import request_id_of
 from orchestrator_api.rights import Operation, require, require_user, waits_for_approval
 from orchestrator_api.telling import ear_of
 
 T = TypeVar("T")
 USER_HEADER: Final = "orchestrator-user"
-REQUEST_ID_HEADER: Final = "x-request-id"
 IDEMPOTENCY_HEADER: Final = "idempotency-key"
-_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
 _KEY = re.compile(r"^[\x21-\x7e]{1,200}$")
 
 
@@ -46,16 +44,6 @@ class Answer:
     status: int = 200
     etag: int | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
-
-
-def request_id_of(request: Request) -> str:
-    """The caller's own id for the request if it is fit for logs, else one that is made here."""
-    known: str | None = getattr(request.state, "request_id", None)
-    if known is None:
-        said = request.headers.get(REQUEST_ID_HEADER, "")
-        known = said if _REQUEST_ID.match(said) else uuid.uuid4().hex
-        request.state.request_id = known
-    return known
 
 
 @dataclass(frozen=True)
@@ -108,6 +96,23 @@ class Call:
             return Response(status_code=304, headers={"etag": _etag(version)})
         headers = {} if version is None else {"etag": _etag(version)}
         return Response(body.model_dump_json(), 200, headers, media_type="application/json")
+
+    async def take_key(self) -> Response | None:
+        """Takes the request's idempotency key in a transaction of its own; what was answered before, or
+        None.
+
+        For what changes something outside of the database, while no transaction is open: whoever died
+        between that and `change` sends the same request again. Raises ProblemError 409.
+        """
+        keyed = self._keyed
+        if keyed is None:
+            return None
+
+        async def take() -> Response | None:
+            async with self.deps.database.writing() as session:
+                return await idempotency.answered(session, keyed, self.now)
+
+        return await _twice(take)
 
     async def change(self, work: Callable[[AsyncSession], Awaitable[Answer]]) -> Response:
         """Carries out a change in one transaction: the change, its audit entry, its idempotency key.

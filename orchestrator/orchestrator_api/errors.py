@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from agentsession_core.cluster import ClusterUnavailableError
 from agentsession_core.problems import ProblemError, problem_response, service_unavailable
-from orchestrator_api.calls import request_id_of
+from orchestrator_api.request_ids import request_id_of
 
 _log = structlog.get_logger(__name__)
 _UNAVAILABLE: Final = {

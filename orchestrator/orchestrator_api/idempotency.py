@@ -15,6 +15,7 @@ from orchestrator_api.tables import IdempotencyKey
 
 # As long as a client may still send the same request again.
 KEYS_KEPT: Final = timedelta(hours=24)
+UNANSWERED: Final = 0
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,11 @@ class Keyed:
 async def answered(session: AsyncSession, keyed: Keyed, now: datetime) -> Response | None:
     """What was answered before; else the key is taken, and whoever comes with it now waits.
 
-    Raises ProblemError 409 where the key belongs to another request, IntegrityError where it was taken
-    in this moment.
+    A request that has taken its key in an earlier transaction and was not answered goes on. Raises
+    ProblemError 409 where the key belongs to another request, IntegrityError where it was taken in this
+    moment.
     """
-    row = await session.get(IdempotencyKey, (keyed.user, keyed.key))
+    row = await session.get(IdempotencyKey, (keyed.user, keyed.key), with_for_update=True)
     if row is not None and now - row.created_at >= KEYS_KEPT:
         await session.delete(row)
         await session.flush()
@@ -46,6 +48,8 @@ async def answered(session: AsyncSession, keyed: Keyed, now: datetime) -> Respon
             "idempotency_key_reused",
             "the idempotency key belongs to another request; use a new one",
         )
+    if row.status == UNANSWERED:
+        return None
     return Response(
         row.body or None,
         row.status,
@@ -75,7 +79,7 @@ async def _take(session: AsyncSession, keyed: Keyed, now: datetime) -> None:
             user_id=keyed.user,
             key=keyed.key,
             sha256=keyed.sha256,
-            status=0,
+            status=UNANSWERED,
             body="",
             headers={},
             created_at=now,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
 from redis.exceptions import RedisError
-from sqlalchemy import delete, select
+from sqlalchemy import Delete, delete, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from agentsession_core.mailbox.publishing import Publishing
@@ -66,21 +66,23 @@ class Relay:
     async def publish(self) -> bool:
         """Publishes the oldest entries; whether there may be more.
 
-        The rows are locked: another replica waits, so that entries stay in their order.
+        No transaction is open while Redis is waited for. Another replica may publish the same entries
+        meanwhile: their keys keep each to one, and both go through them in their order.
         """
         async with self._database.reading() as session:
-            # Most often there is nothing, and that is no reason for a lock.
-            if await session.scalar(select(OutboxEntry.id).limit(1)) is None:
-                return False
-        async with self._database.writing() as session:
-            query = select(OutboxEntry).order_by(OutboxEntry.id).limit(BATCH).with_for_update()
+            query = select(OutboxEntry).order_by(OutboxEntry.id).limit(BATCH)
             entries = (await session.scalars(query)).all()
-            for entry in entries:
-                await self._publishing.publish_once(
-                    entry.key, entry.stream, entry.fields, entry.limit
-                )
-            self._after_publishing()
-            await session.execute(
-                delete(OutboxEntry).where(OutboxEntry.id.in_([entry.id for entry in entries]))
-            )
+        if not entries:
+            return False
+        for entry in entries:
+            await self._publishing.publish_once(entry.key, entry.stream, entry.fields, entry.limit)
+        self._after_publishing()
+        async with self._database.writing() as session:
+            await session.execute(_forget([entry.id for entry in entries]))
         return len(entries) == BATCH
+
+
+def _forget(ids: Sequence[int]) -> Delete:
+    # What another replica deletes in this moment is its to delete: waiting for it could be a deadlock.
+    free = select(OutboxEntry.id).where(OutboxEntry.id.in_(ids)).with_for_update(skip_locked=True)
+    return delete(OutboxEntry).where(OutboxEntry.id.in_(free))

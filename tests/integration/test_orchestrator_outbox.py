@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -83,6 +84,30 @@ async def test_redis_is_away_for_a_while(
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await away.aclose()
+
+
+async def test_nobody_waits_for_a_redis_that_hangs(
+    orchestrator: Orchestrator, redis_client: Redis
+) -> None:
+    """SQLite has one writer: whoever holds it over a call to Redis holds up everybody."""
+    made = await queued(orchestrator)
+    hanging, goes_on = asyncio.Event(), asyncio.Event()
+
+    class Hanging(Publishing):
+        async def publish_once(self, *entry: Any) -> bool:
+            hanging.set()
+            await goes_on.wait()
+            return await super().publish_once(*entry)
+
+    publishing = asyncio.create_task(Relay(orchestrator.database, Hanging(redis_client)).publish())
+    await hanging.wait()
+    # Less than SQLite would bear with a lock.
+    async with asyncio.timeout(5):
+        made += await queued(orchestrator)
+    goes_on.set()
+    await publishing
+    await Relay(orchestrator.database, Publishing(redis_client)).publish()
+    assert await in_queue(redis_client) == made
 
 
 async def _told(redis: Redis, made: list[str]) -> bool:

@@ -7,16 +7,19 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 from sqlalchemy import text
+from starlette.responses import Response
 
 from agentsession_core.api import LaunchType
 from agentsession_core.mailbox import keys
 from agentsession_core.mailbox.contract import NewMessage, OutgoingEntry, Source
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.publishing import Publishing
+from agentsession_core.mailbox.responses import RESPONSES_PER_TURN
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.mailboxes import OK
 from agentsession_testing.orchestrator import Orchestrator, problem
 from agentsession_testing.valkey import entries
+from orchestrator_api.calls import Call
 from orchestrator_api.relay import Relay
 
 RUN = "uid-of-ada-1/1"
@@ -83,6 +86,43 @@ async def test_a_database_that_forgets_the_key_lets_nothing_be_said_twice(
         again = await agent.post("/v1/responses", json={"text": "x"}, headers=keyed)
     assert again.status_code == 201
     assert await redis_client.xlen(MailboxKeys("ada").outgoing) == 1
+
+
+async def test_whoever_died_before_the_commit_sends_it_again(
+    stage: Orchestrator, store: MailboxStore, redis_client: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dies(*_: object, **__: object) -> Response:
+        raise ConnectionError
+
+    async with stage.client(await stage.run("ada")) as agent:
+        await begin_turn(store)
+        keyed = {"idempotency-key": "k"}
+        with monkeypatch.context() as patched:
+            patched.setattr(Call, "change", dies)
+            cut = await agent.post("/v1/responses", json={"text": "x"}, headers=keyed)
+            assert problem(cut) == (503, "database_unavailable")
+        other = await agent.post("/v1/responses", json={"text": "y"}, headers=keyed)
+        assert problem(other) == (409, "idempotency_key_reused")
+        again = await agent.post("/v1/responses", json={"text": "x"}, headers=keyed)
+        assert (again.status_code, again.json()["turn"]) == (201, "t1")
+        replayed = await agent.post("/v1/responses", json={"text": "x"}, headers=keyed)
+        assert replayed.headers["idempotent-replay"] == "true"
+    found = [entry for _, entry in await entries(redis_client, MailboxKeys("ada").outgoing)]
+    assert [entry["text"] for entry in found] == ["x"]
+    async with stage.client(await stage.token("ada")) as ada:
+        items = (await ada.get("/v1/audit")).json()["items"]
+    assert [item["action"] for item in items] == ["session.respond"]
+
+
+async def test_a_turn_has_an_end_of_words(stage: Orchestrator, store: MailboxStore) -> None:
+    async with stage.client(await stage.run("ada")) as agent:
+        await begin_turn(store)
+        for number in range(RESPONSES_PER_TURN):
+            said = await agent.post("/v1/responses", json={"text": str(number)})
+            assert said.status_code == 201
+        one_more = await agent.post("/v1/responses", json={"text": "x"})
+    # No later try in this turn would be taken: nothing that is told to be tried again.
+    assert problem(one_more) == (409, "too_many_responses")
 
 
 async def test_nobody_speaks_into_anothers_chat(

@@ -34,8 +34,9 @@ _REFUSED: Final = {
         "turn_stopped",
         "the person has stopped this turn; say nothing more and end",
     ),
+    # Not 429: in this turn no later try would be taken.
     RespondAnswer.TOO_MANY: (
-        429,
+        409,
         "too_many_responses",
         f"a turn has at most {RESPONSES_PER_TURN} of them; put the rest into the final answer",
     ),
@@ -70,15 +71,16 @@ async def respond(wish: NewResponse, call: Call = RESPOND, dry_run: DryRun = Fal
             "only_for_runs",
             "only an agent can respond, to whoever its running turn answers",
         )
-    response = _identity(call)
+    known = await call.take_key()
+    if known is not None:
+        return known
+    response, said = _identity(call), Responded(RespondAnswer.SAID)
+    if not call.dry_run:
+        # Before the transaction: SQLite's only writer must not wait for Redis. Sent again, it is known.
+        said = await store.respond(call.caller.mailbox, run=run, response=response, text=wish.text)
+        _require_said(said)
 
-    async def work(session: AsyncSession) -> Answer:
-        said = Responded(RespondAnswer.SAID)
-        if not call.dry_run:
-            said = await store.respond(
-                call.caller.mailbox, run=run, response=response, text=wish.text
-            )
-            _require_said(said)
+    async def work(_: AsyncSession) -> Answer:
         view = ResponseView(id=response, turn=said.turn, reaches=_reaches(said.source))
         return Answer(view, f"mailbox/{call.caller.mailbox}", 201, detail={"turn": said.turn})
 

@@ -8,7 +8,8 @@ import re
 import shutil
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
+from redis.asyncio import Redis
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from agentsession_core import naming
 from agentsession_core.api import LaunchType
@@ -88,7 +91,7 @@ async def migrated(url: str) -> None:
 def opened(url: str) -> Database:
     """The database as the process opens it."""
     settings = DatabaseSettings(url=url, connections=8)
-    return Database(database_url(settings, None), settings.connections)
+    return WatchedDatabase(database_url(settings, None), settings.connections)
 
 
 @pytest.fixture(scope="session")
@@ -209,8 +212,52 @@ class Orchestrator:
             yield url
 
 
+_OPEN_TRANSACTIONS: ContextVar[int] = ContextVar("open_transactions", default=0)
+
+
+class WatchedDatabase(Database):
+    """Counts the transactions that a task has open."""
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """As the database's own."""
+        with _counted():
+            async with super().reading() as session:
+                yield session
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncSession]:
+        """As the database's own."""
+        with _counted():
+            async with super().writing() as session:
+                yield session
+
+
+@contextmanager
+def _counted() -> Iterator[None]:
+    _OPEN_TRANSACTIONS.set(_OPEN_TRANSACTIONS.get() + 1)
+    try:
+        yield
+    finally:
+        _OPEN_TRANSACTIONS.set(_OPEN_TRANSACTIONS.get() - 1)
+
+
 @pytest.fixture
-async def orchestrator(new_database_url: str) -> AsyncIterator[Orchestrator]:
+def no_redis_within_a_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails whoever asks Redis something while a transaction waits for it: SQLite has one writer."""
+    real: Any = Redis.execute_command
+
+    def execute(self: Redis, *args: Any, **options: Any) -> Any:
+        assert _OPEN_TRANSACTIONS.get() == 0, f"{args[0]} is sent with a transaction open"
+        return real(self, *args, **options)
+
+    monkeypatch.setattr(Redis, "execute_command", execute)
+
+
+@pytest.fixture
+async def orchestrator(
+    new_database_url: str, no_redis_within_a_transaction: None
+) -> AsyncIterator[Orchestrator]:
     """An API of its own, once for each kind of database."""
     database = opened(new_database_url)
     yield Orchestrator(database)
