@@ -7,11 +7,13 @@ from agentsession_testing.bridge_world import (
     bridge_log_level,
     world,
 )
+from agentsession_testing.mailboxes import box
 from agentsession_testing.real_claude import model
 from agentsession_testing.runner_process import cli
 
 __all__ = [
     "agent",
+    "box",
     "bridge",
     "bridge_api_server",
     "bridge_log_level",

@@ -21,13 +21,6 @@ from agentsession_testing.mailboxes import (
 )
 
 
-@pytest.fixture
-async def box(store_either: MailboxStore) -> MailboxStore:
-    """A mailbox whose first run is current and has said hello."""
-    await begin(store_either)
-    return store_either
-
-
 class TestDrainAndBye:
     async def test_orderly_end(self, box: MailboxStore, redis_either: Redis) -> None:
         assert await box.drain(BOX, run=RUN, by_hand=False) is RunAnswer.DRAINED

@@ -22,19 +22,11 @@ from agentsession_testing.mailboxes import (
     NEXT_RUN,
     OK,
     RUN,
-    begin,
     hints,
     prompt,
     turn,
 )
 from agentsession_testing.valkey import entries
-
-
-@pytest.fixture
-async def box(store_either: MailboxStore) -> MailboxStore:
-    """A mailbox whose first run is current and has said hello."""
-    await begin(store_either)
-    return store_either
 
 
 class TestCommitResult:

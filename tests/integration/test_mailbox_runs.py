@@ -26,13 +26,6 @@ from agentsession_testing.mailboxes import (
 )
 
 
-@pytest.fixture
-async def box(store_either: MailboxStore) -> MailboxStore:
-    """A mailbox whose first run is current and has said hello."""
-    await begin(store_either)
-    return store_either
-
-
 class TestBeginRun:
     async def test_first(self, store_either: MailboxStore) -> None:
         assert await store_either.begin_run(

@@ -29,13 +29,6 @@ from agentsession_testing.mailboxes import (
 from agentsession_testing.valkey import entries
 
 
-@pytest.fixture
-async def box(store_either: MailboxStore) -> MailboxStore:
-    """A mailbox whose first run is current and has said hello."""
-    await begin(store_either)
-    return store_either
-
-
 class TestBeginTurn:
     async def test_nothing_waits(self, box: MailboxStore) -> None:
         assert await turn(box) == TurnGrant(RunAnswer.EMPTY)

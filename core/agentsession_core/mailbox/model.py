@@ -192,7 +192,12 @@ class MailboxState:
 
     def as_seen_by_others(self) -> MailboxState:
         """What a session that does not hold the mailbox may know: the time, and nothing else."""
-        return MailboxState(
+        return self.unused(self.epoch, self.now)
+
+    @classmethod
+    def unused(cls, epoch: str | None, now: float) -> MailboxState:
+        """A mailbox in which nothing has happened."""
+        return cls(
             waiting=0,
             closed=False,
             session_uid=None,
@@ -205,8 +210,8 @@ class MailboxState:
             usage=UsageRecord(),
             prompt_hash=None,
             last_activity=None,
-            epoch=self.epoch,
-            now=self.now,
+            epoch=epoch,
+            now=now,
         )
 
 

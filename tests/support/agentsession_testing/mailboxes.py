@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from redis.asyncio import Redis
 
 from agentsession_core.api import LaunchType, TurnOutcome
@@ -16,6 +17,13 @@ from agentsession_testing.valkey import entries
 BOX, UID, POD = "42", "uid-a", "pod-uid-1"
 RUN, NEXT_RUN = "uid-a/1", "uid-a/2"
 OK = ResultRecord(TurnOutcome.SUCCEEDED, "the answer", "conversation-id")
+
+
+@pytest.fixture
+async def box(store_either: MailboxStore) -> MailboxStore:
+    """A mailbox whose first run is current and has said hello."""
+    await begin(store_either)
+    return store_either
 
 
 async def begin(

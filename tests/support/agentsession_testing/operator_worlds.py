@@ -13,7 +13,6 @@ from agentsession_core.mailbox.model import (
     RunRecord,
     RunState,
     TurnRecord,
-    UsageRecord,
 )
 from agentsession_core.settings import AgentImage
 from agentsession_operator.builders.job import config_hash
@@ -26,22 +25,7 @@ NOW = 1_800_000_000.0
 UID = "11111111-2222-3333-4444-555555555555"
 SERVICES = Services("http://agentsession-gateway.agentsession-system:8080")
 IMAGES = {AgentType.CLAUDE_CODE: AgentImage(image="localhost/agent:1")}
-EMPTY = MailboxState(
-    waiting=0,
-    closed=False,
-    session_uid=UID,
-    conversation=1,
-    agent_session_id=None,
-    run=None,
-    turn=None,
-    last=None,
-    failure=None,
-    usage=UsageRecord(),
-    prompt_hash=None,
-    last_activity=NOW,
-    epoch="e1",
-    now=NOW,
-)
+EMPTY = replace(MailboxState.unused("e1", NOW), session_uid=UID, last_activity=NOW)
 WAITING = replace(EMPTY, waiting=1)
 # Its sender knows that the session sleeps by hand.
 KNOWN = replace(WAITING, held_told=True)

@@ -12,11 +12,7 @@ from agentsession_bridge.standing import status_text, usage_text, why_it_waits
 from agentsession_core.mailbox.model import MailboxState, TurnRecord, UsageRecord
 
 HELD = HeldMailbox("agents", "telegram-7", "uid", "7", "2026-01-01T00:00:00Z", "Idle")
-STATE = replace(
-    MailboxState(
-        *(0, False, "uid", 2, None, None, None, None, None, UsageRecord(), None, None, None, 1000.0)
-    )
-)
+STATE = replace(MailboxState.unused(None, 1000.0), session_uid="uid", conversation=2)
 TURN = TurnRecord("t", "uid/1", "telegram", 1, 925.0, 2000.0)
 
 

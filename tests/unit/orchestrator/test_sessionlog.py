@@ -14,26 +14,10 @@ from agentsession_core.mailbox.model import (
     RunRecord,
     RunState,
     TurnRecord,
-    UsageRecord,
 )
 from orchestrator_api.sessionlog import lines, standing
 
-NOTHING = MailboxState(
-    waiting=0,
-    closed=False,
-    session_uid=None,
-    conversation=1,
-    agent_session_id=None,
-    run=None,
-    turn=None,
-    last=None,
-    failure=None,
-    usage=UsageRecord(),
-    prompt_hash=None,
-    last_activity=None,
-    epoch="e",
-    now=0.0,
-)
+NOTHING = MailboxState.unused("e", 0.0)
 
 
 def event(
