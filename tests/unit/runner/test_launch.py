@@ -39,6 +39,8 @@ def test_the_environment_is_the_pods_without_other_ways_to_a_model() -> None:
         "ANTHROPIC_BASE_URL": "http://gateway:8080/v1/model/anthropic",
         "CLAUDE_CONFIG_DIR": "/w/c",
         "CLAUDE_CODE_API_KEY_HELPER_TTL_MS": "60000",
+        "CLAUDE_CODE_ATTRIBUTION_HEADER": "0",
+        "CLAUDE_CODE_AUTO_COMPACT_WINDOW": "200000",
         "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
         "CLAUDE_CODE_DISABLE_BUNDLED_SKILLS": "1",
         "CLAUDE_CODE_DISABLE_CRON": "1",
@@ -69,7 +71,7 @@ def test_settings_stand_above_a_projects() -> None:
     settings = launch.settings(environment(HTTPS_PROXY="http://p"), "/run/the token")
     assert settings["apiKeyHelper"] == "cat '/run/the token'"
     assert settings["disableAllHooks"] is True
-    assert "ScheduleWakeup" in settings["permissions"]["deny"]
+    assert {"ScheduleWakeup", "Agent(statusline-setup)"} <= set(settings["permissions"]["deny"])
     assert settings["cleanupPeriodDays"] > 10_000
     routes: dict[str, Any] = settings["env"]
     assert routes["ANTHROPIC_BASE_URL"] == "http://gateway:8080/v1/model/anthropic"

@@ -42,12 +42,19 @@ DEFAULTS: Final[Mapping[str, str]] = {
     # request: 2,700 tokens.
     "CLAUDE_CODE_DISABLE_BUNDLED_SKILLS": "1",
     "CLAUDE_CODE_DISABLE_WORKFLOWS": "1",
+    # By itself the CLI summarizes a conversation at 967,000 tokens, and each call carries them all.
+    "CLAUDE_CODE_AUTO_COMPACT_WINDOW": "200000",
+    # A line about the CLI's build, first in the system prompt and another in each conversation, so that no
+    # two conversations could share a prompt cache.
+    "CLAUDE_CODE_ATTRIBUTION_HEADER": "0",
     "CLAUDE_CODE_MAX_RETRIES": "2",
     "CLAUDE_CODE_API_KEY_HELPER_TTL_MS": str(TOKEN_LIFE_MILLISECONDS),
 }
 # Tools for a terminal with a person before it, or for other sessions of the same machine; the first would
 # start turns that no message asked for. Denied tools are in no request.
 NO_TOOLS: Final = ("ScheduleWakeup", "ListAgents", "SendMessage", "ReportFindings")
+# One sets up a terminal's status line; the other is a second name of `general-purpose`.
+NO_SUBAGENTS: Final = ("statusline-setup", "claude")
 # Not among those that CLAUDE_CODE_DISABLE_BUNDLED_SKILLS takes away.
 NO_SKILLS: Final = ("plugin-authoring",)
 FIXED: Final[Mapping[str, str]] = {
@@ -127,7 +134,7 @@ def settings(environment: Mapping[str, str], token_file: str) -> dict[str, Any]:
     return {
         "apiKeyHelper": f"cat {shlex.quote(token_file)}",
         "disableAllHooks": True,
-        "permissions": {"deny": list(NO_TOOLS)},
+        "permissions": {"deny": [*NO_TOOLS, *(f"Agent({name})" for name in NO_SUBAGENTS)]},
         "skillOverrides": dict.fromkeys(NO_SKILLS, "off"),
         "enableAllProjectMcpServers": False,
         "cleanupPeriodDays": KEEP_CONVERSATIONS_DAYS,
