@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 import uuid
@@ -20,26 +21,34 @@ sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 ANSWER_SECONDS = 30.0
 TRIES = 4
 FIRST_PAUSE_SECONDS = 0.2
+# Whoever is told to come back later than that is told so, instead of seeing nothing happen.
+LONGEST_PAUSE_SECONDS = 30.0
 _GIVEN = {
     "authorization": "token",
     "orchestrator-user": "user",
     "idempotency-key": "idempotency key",
     "if-match": "version",
 }
-_AGAIN = frozenset({502, 503, 504})
+_AGAIN = frozenset({429, 502, 503, 504})
 
 
 class Api:
-    """The API as one caller. Every call raises CommandError."""
+    """The API as one caller. Every call raises CommandError.
+
+    After `deadline`, by `clock`, nothing is tried again; None: there is none.
+    """
 
     def __init__(
         self,
         configuration: Configuration,
         sleep: Callable[[float], None] = time.sleep,
         transport: httpx.BaseTransport | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.deadline: float | None = None
         self._configuration = configuration
         self._sleep = sleep
+        self._clock = clock
         self._transport = transport
         self._client: httpx.Client | None = None
 
@@ -88,8 +97,8 @@ class Api:
     ) -> Any:
         """The answer's JSON, None where it has none.
 
-        Tried again while the API cannot do it now: what changes something carries `key`, by which the
-        API knows that it did it already.
+        Tried again while the API cannot do it now, or when it says that it will: what changes something
+        carries `key`, by which the API knows that it did it already.
         """
         import httpx
 
@@ -120,16 +129,28 @@ class Api:
                     raise self._unreachable(error) from None
                 self._sleep(FIRST_PAUSE_SECONDS * 2**failures)
                 continue
-            if response.status_code in _AGAIN and repeatable and failures < TRIES - 1:
-                failures += 1
-                self._sleep(FIRST_PAUSE_SECONDS * 2**failures)
-                continue
-            return self._read(response)
+            pause = self._pause(response, failures) if repeatable else None
+            if pause is None:
+                return self._read(response)
+            failures += 1
+            self._sleep(pause)
 
     def close(self) -> None:
         """Closes the connections."""
         if self._client is not None:
             self._client.close()
+
+    def _pause(self, response: httpx.Response, failures: int) -> float | None:
+        """Seconds until the same is asked again; None where it is not."""
+        if response.status_code not in _AGAIN or failures >= TRIES - 1:
+            return None
+        pause = FIRST_PAUSE_SECONDS * 2 ** (failures + 1)
+        if response.status_code == 429:
+            said = response.headers.get("retry-after", "")
+            # Without a time it is no limit that passes by itself.
+            pause = float(said) if said.isdecimal() else math.inf
+        left = math.inf if self.deadline is None else self.deadline - self._clock()
+        return pause if pause <= min(LONGEST_PAUSE_SECONDS, left) else None
 
     def _opened(self) -> httpx.Client:
         if self._client is None:

@@ -70,6 +70,12 @@ class CommandError(Exception):
         self.request_id = request_id
         self.details = details or {}
 
+    @property
+    def retry_after(self) -> float:
+        """Seconds after which the API would take it; 0 where it has not said so."""
+        said = self.details.get("retry_after")
+        return float(said) if isinstance(said, int) else 0.0
+
     def as_json(self) -> dict[str, Any]:
         """The object that programs read."""
         return {
@@ -98,6 +104,7 @@ _HINTS = {
     "service_ambiguous": "say which with --project",
     "service_not_found": "orchestrator infra allocations shows your services",
     "too_many_responses": "say the rest in your turn's answer",
+    "rate_limited": "wait that long, then ask for less at once: one --follow instead of many looks",
     "only_for_runs": "people write to the session: kubectl agents chat, or the session's chat",
     "no_such_route": "the API is of another release than this command",
     "scope_missing": "orchestrator token create makes a token with more scopes",

@@ -42,7 +42,7 @@ class Settings:
     def api(self) -> Api:
         """The API. Raises CommandError."""
         if self._api is None:
-            self._api = Api(self.configuration, self.sleep, self.transport)
+            self._api = Api(self.configuration, self.sleep, self.transport, self.clock)
         return self._api
 
     def close(self) -> None:

@@ -127,6 +127,7 @@ def follow_task(
     takes longer than `timeout` seconds.
     """
     deadline = None if timeout is None else settings.clock() + timeout
+    settings.api.deadline = deadline
     told = False
     while True:
         left = WAIT_SECONDS if deadline is None else deadline - settings.clock()
@@ -178,7 +179,8 @@ def _unless_away(
             if not cut:
                 cut = True
                 click.echo(f"cut off ({error.code}); goes on after event {after}", err=True)
-            settings.sleep(AGAIN_SECONDS)
+            left = max(0.0, given_up - settings.clock())
+            settings.sleep(min(max(AGAIN_SECONDS, error.retry_after), left))
 
 
 def say_event(settings: Settings, event: dict[str, Any]) -> None:

@@ -192,6 +192,13 @@ class DatabaseSettings(SettingsModel):
     connections: int = Field(default=10, ge=1, le=200)
 
 
+class RateLimitSettings(SettingsModel):
+    """How often one caller of the orchestrator's API may ask each replica. 0: as often as it likes."""
+
+    requests_per_minute: int = Field(default=600, ge=0, le=1_000_000)
+    burst: int = Field(default=120, ge=1, le=100_000)
+
+
 class OrchestratorSettings(SettingsModel):
     """The platform's API."""
 
@@ -202,6 +209,7 @@ class OrchestratorSettings(SettingsModel):
     database: DatabaseSettings = DatabaseSettings()
     # All: an agent's person is also asked about deployments and new values of secrets.
     approvals: str = Field(default="Destructive", pattern="^(Destructive|All)$")
+    rate_limit: RateLimitSettings = RateLimitSettings()
 
 
 class RolloutSettings(SettingsModel):

@@ -22,7 +22,7 @@ from agentsession_core.problems import ProblemError
 from orchestrator_api import approvals, audit, idempotency
 from orchestrator_api.arguments import arguments_of, require_expected
 from orchestrator_api.authentication import authenticate
-from orchestrator_api.callers import Caller
+from orchestrator_api.callers import Caller, Scope
 from orchestrator_api.deps import Deps
 from orchestrator_api.idempotency import Keyed
 from orchestrator_api.request_ids import request_id_of
@@ -192,11 +192,14 @@ class Gate:
         self.operation = operation
 
     async def __call__(self, request: Request) -> Call:
-        """The call. Raises ProblemError 401, 403, 422 or 503."""
+        """The call. Raises ProblemError 401, 403, 422, 429 or 503."""
         deps: Deps = request.app.state.deps
         address = request.client.host if request.client else ""
         caller = await authenticate(deps, bearer_token(request.headers), address)
         structlog.contextvars.bind_contextvars(actor=caller.actor)
+        if self.operation.scope is not Scope.WORKER:
+            # A worker speaks of everybody's tasks, line by line, and nobody else has that scope.
+            deps.rate_limits.require(caller)
         require_user(caller, request.headers.get(USER_HEADER))
         require(caller, self.operation)
         await require_expected(request)

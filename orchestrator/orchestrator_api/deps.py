@@ -10,10 +10,12 @@ from datetime import datetime
 from agentsession_core.identity import Identity
 from agentsession_core.mailbox.publishing import Publishing
 from agentsession_core.mailbox.store import MailboxStore
+from agentsession_core.settings import RateLimitSettings
 from agentsession_core.templates import Templates
 from orchestrator_api.database import Database
 from orchestrator_api.followers import Followers
 from orchestrator_api.metrics import Metrics
+from orchestrator_api.ratelimits import RateLimits
 from orchestrator_api.sealing import Sealer
 
 
@@ -38,3 +40,6 @@ class Deps:
     metrics: Metrics = field(default_factory=Metrics)
     clock: Callable[[], float] = time.monotonic
     followers: Followers = field(default_factory=Followers)
+    rate_limits: RateLimits = field(
+        default_factory=lambda: RateLimits(RateLimitSettings(), time.monotonic)
+    )

@@ -8,6 +8,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from agentsession_core.metrics import SHORT, ApiMetrics, RedisErrors, process_registry, within
+from orchestrator_api.callers import Caller
 from orchestrator_api.standing import Standing
 
 PREFIX: Final = "agentsession_orchestrator"
@@ -36,6 +37,12 @@ class Metrics:
             ["result"],
             registry=self.registry,
         )
+        self._limited = Counter(
+            f"{PREFIX}_rate_limited",
+            "Requests refused because their caller asks too often, by kind of caller: api-token, run.",
+            ["caller"],
+            registry=self.registry,
+        )
         self._outbox_entries = Gauge(
             f"{PREFIX}_outbox_entries",
             "Entries that wait to be published to Redis; no number while the database cannot be read.",
@@ -61,6 +68,10 @@ class Metrics:
     def reviewed(self, result: str) -> None:
         """The API server was asked about a token."""
         self._reviews.labels(result).inc()
+
+    def rate_limited(self, caller: Caller) -> None:
+        """A request was refused because its caller asks too often."""
+        self._limited.labels(caller.kind.value).inc()
 
     def stands(self, standing: Standing | None) -> None:
         """What the database holds now; None: nobody knows."""

@@ -36,6 +36,7 @@ from orchestrator_api.deciding import Decider
 from orchestrator_api.deps import Deps
 from orchestrator_api.metrics import Metrics
 from orchestrator_api.migrating import migrate
+from orchestrator_api.ratelimits import RateLimits
 from orchestrator_api.relay import Relay
 from orchestrator_api.sealing import Sealer, SealError
 from orchestrator_api.sweeping import Sweeper
@@ -112,6 +113,9 @@ async def serve(settings: Settings, secret_files: SecretFiles, host: str, *, clu
             sealer=sealer,
             streams=publishing,
             metrics=metrics,
+            rate_limits=RateLimits(
+                settings.orchestrator.rate_limit, time.monotonic, metrics.rate_limited
+            ),
         )
         listener = _listener(host, settings.orchestrator.port)
         config = uvicorn.Config(

@@ -183,11 +183,13 @@ https://api.anthropic.com
 
 {{- define "agentsession.orchestratorConfig" -}}
 {{- $database := .Values.orchestrator.database -}}
+{{- $rateLimit := .Values.orchestrator.rateLimit -}}
 {{- dict
     "port" 8080
     "metricsPort" 9090
     "url" (printf "http://%s.%s.svc:8080" (include "agentsession.name" (list . "orchestrator")) .Release.Namespace)
     "approvals" .Values.orchestrator.approvals
+    "rateLimit" (dict "requestsPerMinute" (int $rateLimit.requestsPerMinute) "burst" (int $rateLimit.burst))
     "database" (dict "url" ($database.url | default "sqlite:////var/lib/orchestrator/orchestrator.db") "connections" (int $database.connections))
     | toYaml -}}
 {{- end -}}

@@ -43,9 +43,10 @@ def problems(*codes: int) -> dict[int | str, dict[str, Any]]:
         409: "It conflicts with what is there.",
         412: "It was changed meanwhile.",
         422: "The request cannot be meant.",
+        429: "The caller asks too often; Retry-After says when to try again.",
     }
     content = {"application/problem+json": {"schema": PROBLEM}}
     return {
         code: {"description": names[code], "content": content}
-        for code in sorted({401, 403, 422, *codes})
+        for code in sorted({401, 403, 422, 429, *codes})
     }

@@ -64,13 +64,18 @@ def test_run_pods_are_told_where_it_is(helm: Helm, tmp_path: Path) -> None:
 
 
 def test_every_value_reaches_the_configuration(helm: Helm, tmp_path: Path) -> None:
-    chosen = {"approvals": "All", "database": {"url": URL, "connections": 3}}
+    chosen = {
+        "approvals": "All",
+        "database": {"url": URL, "connections": 3},
+        "rateLimit": {"requestsPerMinute": 1_000_000, "burst": 3},
+    }
     file = tmp_path / "config.yaml"
     objects = helm.objects(KEY, {"orchestrator": chosen})
     file.write_text(text_of(named(objects, "ConfigMap", "agentsession-config")))
     settings = load_settings(file).orchestrator
     assert settings.approvals == "All"
     assert (settings.database.url, settings.database.connections) == (URL, 3)
+    assert settings.rate_limit.model_dump() == {"requests_per_minute": 1_000_000, "burst": 3}
 
 
 def test_sqlite_is_on_a_volume_that_one_process_writes(helm: Helm, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from agentsession_core.api import LaunchType
 from agentsession_core.identity import TokenIdentity
 from agentsession_core.mailbox.publishing import Publishing
 from agentsession_core.mailbox.store import MailboxStore
-from agentsession_core.settings import DatabaseSettings
+from agentsession_core.settings import DatabaseSettings, RateLimitSettings
 from agentsession_core.templates import Templates
 from agentsession_testing.fake_cluster import FakeCluster, review
 from agentsession_testing.postgresql import PostgreSQL, running_postgresql
@@ -37,6 +37,7 @@ from orchestrator_api.app import create_app
 from orchestrator_api.database import Database, database_url
 from orchestrator_api.deps import Deps
 from orchestrator_api.migrating import migrate
+from orchestrator_api.ratelimits import RateLimits
 from orchestrator_api.relay import Relay
 from orchestrator_api.sealing import Sealer
 
@@ -121,6 +122,10 @@ class Orchestrator:
     streams: Publishing | None = None
     relay: Relay | None = None
     committed: int = 0
+    # Tests ask as often as they like.
+    rate_limits: RateLimits = field(
+        default_factory=lambda: RateLimits(RateLimitSettings(requests_per_minute=0), time.monotonic)
+    )
 
     def __post_init__(self) -> None:
         self._ids = itertools.count(1)
@@ -159,6 +164,7 @@ class Orchestrator:
                 strict_approvals=self.strict_approvals,
                 sealer=self.sealer,
                 streams=self.streams,
+                rate_limits=self.rate_limits,
             )
             self._app = create_app(deps)
         return self._app

@@ -34,7 +34,7 @@ REFUSALS = {
     (412, "version_conflict"): Exit.CONFLICT,
     (413, "body_too_large"): Exit.USAGE,
     (422, "invalid"): Exit.USAGE,
-    (429, "too_many_responses"): Exit.UNAVAILABLE,
+    (409, "too_many_responses"): Exit.CONFLICT,
     (500, "failed"): Exit.FAILED,
     (503, "database_unavailable"): Exit.UNAVAILABLE,
 }
