@@ -27,6 +27,8 @@ from agentsession_core.mailbox.connect import BLOCK_SECONDS
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 1.0
+# Telegram moves a group once. Where it names one move after the other, nobody is at the end of them.
+MOST_MOVES = 3
 Send = Callable[[Place], Awaitable[int]]
 
 
@@ -108,7 +110,7 @@ class Delivery:
         arrived = True
         try:
             await self._send_all(mailbox, place, entry, saying)
-        except ChatGoneError as error:
+        except (ChatGoneError, ChatMovedError) as error:
             log.warning("nobody to deliver to", mailbox=mailbox, reason=str(error), code=error.code)
             arrived = False
         except BadRequest as error:
@@ -138,7 +140,7 @@ class Delivery:
             await self._once(mailbox, entry, 0, place, send_file)
             return
         for number, message in enumerate(saying.messages):
-            say = partial(self._say, mailbox, entry, number, message)
+            say = partial(self._say, mailbox, entry, number, message, place)
             await self._once(mailbox, entry, number, place, say)
         if saying.document is not None:
             content = saying.document.encode()
@@ -150,7 +152,7 @@ class Delivery:
         send = partial(self._chats.send_document, name="answer.md", content=entry.text.encode())
         try:
             await self._once(mailbox, entry, number, place, send)
-        except ChatGoneError as error:
+        except (ChatGoneError, ChatMovedError) as error:
             log.error("given up", mailbox=mailbox, reason=str(error), code=error.code)
             return False
         except BadRequest as error:
@@ -159,12 +161,20 @@ class Delivery:
         return True
 
     async def _say(
-        self, mailbox: str, entry: Entry, number: int, message: Message, place: Place
+        self,
+        mailbox: str,
+        entry: Entry,
+        number: int,
+        message: Message,
+        home: Place,
+        place: Place,
     ) -> int:
+        # A group that has moved counts its messages anew: an id of before is another message's there.
+        moved = place != home
         if number == 0 and entry.takes_place:
             settle = self._live.settle if entry.ends_waiting else self._live.give_way
             announced = await settle(mailbox, entry.turn)
-            if announced is not None:
+            if announced is not None and not moved:
                 said = await self._chats.edit(place, announced, message.html, message.text)
                 if said:
                     return announced
@@ -172,7 +182,7 @@ class Delivery:
             place,
             message.html,
             message.text,
-            reply_to=None if place.is_private or number else _newest(entry),
+            reply_to=None if place.is_private or number or moved else _newest(entry),
             buttons=buttons_of(entry) if number == 0 else (),
         )
 
@@ -197,12 +207,17 @@ class Delivery:
                 raise
 
         await self._outbox.sending(mailbox, entry, number)
-        try:
-            message_id = await self._lanes.send(place.chat_id, lambda: attempt(place))
-        except ChatMovedError as moved:
-            elsewhere = Place(moved.chat_id, place.thread_id)
-            message_id = await self._lanes.send(elsewhere.chat_id, lambda: attempt(elsewhere))
+        message_id = await self._where_it_is(place, attempt)
         await self._outbox.sent(mailbox, entry, number, message_id)
+
+    async def _where_it_is(self, place: Place, send: Send) -> int:
+        """Send to a chat, or to where it has moved; raises what `Lanes.send` does of the last of them."""
+        for _ in range(MOST_MOVES):
+            try:
+                return await self._lanes.send(place.chat_id, partial(send, place))
+            except ChatMovedError as moved:
+                place = Place(moved.chat_id, place.thread_id)
+        return await self._lanes.send(place.chat_id, partial(send, place))
 
 
 def _newest(entry: Entry) -> int | None:

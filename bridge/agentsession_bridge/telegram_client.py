@@ -45,7 +45,9 @@ class ChatGoneError(Exception):
 
 
 class ChatMovedError(Exception):
-    """The group has become a supergroup with the id `chat_id`."""
+    """The group has become a supergroup with the id `chat_id`; `code` is Telegram's."""
+
+    code = 400
 
     def __init__(self, chat_id: int) -> None:
         super().__init__(f"the group has moved to {chat_id}")
