@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
 from redis import RedisError
 from redis.asyncio import Redis
-from telegram.error import TelegramError
 
 from agentsession_bridge import texts
-from agentsession_bridge.formatting.messages import Message
-from agentsession_bridge.pace import Lanes, is_answer
+from agentsession_bridge.live_view import REFRESH_SECONDS, Live, View
+from agentsession_bridge.pace import Lanes
 from agentsession_bridge.placeholders import Placeholders
 from agentsession_bridge.places import Place, message_number, read_place
-from agentsession_bridge.preview import Preview
-from agentsession_bridge.telegram_client import Button, Chats
+from agentsession_bridge.telegram_client import Chats
 from agentsession_core.mailbox import keys
 from agentsession_core.mailbox.connect import BLOCK_SECONDS
 from agentsession_core.mailbox.contract import Source
@@ -34,29 +31,11 @@ from agentsession_core.mailbox.streams import newest_id
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS: Final = 1.0
-# Telegram shows a draft for 30 s.
-REFRESH_SECONDS: Final = 20.0
 # Beyond it a turn is over in any case, or nobody believes the sign any more.
 LONGEST_SECONDS: Final = 3600.0
 # Each read of many streams costs Redis' one thread some time for each of them.
 PAUSE_SECONDS_PER_STREAM: Final = 0.0002
 PAGE: Final = 200
-
-
-@dataclass
-class Live:
-    """A place where something is being written. `turn` is empty until one begins."""
-
-    place: Place
-    began_at: float
-    draft_id: int
-    reply_to: int | None = None
-    turn: str = ""
-    after: str = "0-0"
-    stopping: bool = False
-    preview: Preview = field(default_factory=Preview)
-    shown: Message | None = None
-    shown_at: float = 0.0
 
 
 class LiveTurns:
@@ -74,7 +53,7 @@ class LiveTurns:
     ) -> None:
         self._redis = redis
         self._placeholders = Placeholders(redis)
-        self._chats = chats
+        self._view = View(chats, self._placeholders, now)
         self._lanes = lanes
         self._standing = standing
         self._now = now
@@ -228,35 +207,8 @@ class LiveTurns:
         self._lanes.preview(live.place.chat_id, mailbox, lambda: self._show(mailbox, live))
 
     async def _show(self, mailbox: str, live: Live) -> None:
-        message = live.preview.message()
-        if self._live.get(mailbox) is not live or message is None:
-            return
-        if message == live.shown and self._now() - live.shown_at < REFRESH_SECONDS / 2:
-            return
-        if live.place.is_private:
-            await self._chats.draft(live.place, live.draft_id, message.html, message.text)
-        else:
-            stop = Button(texts.STOP_BUTTON, f"stop:{live.turn}")
-            buttons = (stop,) if live.turn and not live.stopping else ()
-            await self._show_in_group(mailbox, live, message, buttons)
-        live.shown, live.shown_at = message, self._now()
-
-    async def _show_in_group(
-        self, mailbox: str, live: Live, message: Message, buttons: tuple[Button, ...]
-    ) -> None:
-        known = await self._placeholders.message_id(mailbox)
-        if known is not None:
-            await self._chats.edit(live.place, known, message.html, message.text, buttons=buttons)
-        elif await self._placeholders.claim(mailbox):
-            try:
-                sent = await self._chats.send(
-                    live.place, message.html, message.text, reply_to=live.reply_to, buttons=buttons
-                )
-            except TelegramError as error:
-                if is_answer(error):
-                    await self._placeholders.not_sent(mailbox)
-                raise
-            await self._placeholders.sent(mailbox, sent)
+        if self._live.get(mailbox) is live:
+            await self._view.show(live)
 
     async def _refresh(self) -> None:
         while True:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import structlog
+from redis import RedisError
 from telegram.error import BadRequest, NetworkError, RetryAfter, TelegramError
 
 from agentsession_bridge.telegram_client import ChatGoneError, ChatMovedError
@@ -161,7 +162,7 @@ class Lanes:
         call = lane.previews.pop(key)
         try:
             await call()
-        except (TelegramError, ChatGoneError, ChatMovedError) as error:
+        except (TelegramError, ChatGoneError, ChatMovedError, RedisError) as error:
             # The message itself comes anyway, and says what is wrong.
             if isinstance(error, RetryAfter):
                 lane.pace.punish(self._now(), seconds_of(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
@@ -16,22 +16,24 @@ from agentsession_dev.telegram_server.sending import Effects
 from agentsession_dev.telegram_server.service import Settings
 
 
-def real_effects() -> Effects:
-    """Return the system's clock and random ids."""
-    return Effects(now=time.time, new_id=lambda: uuid.uuid4().hex)
-
-
 def build_server(
-    settings: Settings, *, host: str = "127.0.0.1", port: int = 0, log_level: str = "warning"
+    settings: Settings,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    log_level: str = "warning",
+    now: Callable[[], float] = time.time,
 ) -> uvicorn.Server:
-    """Return a server that is not yet running."""
+    """Return a server that is not yet running. `now`: Unix seconds."""
     connections = Connections()
-    app = create_app(settings, real_effects(), connections)
+    app = create_app(settings, Effects(now, lambda: uuid.uuid4().hex), connections)
     return http_server(app, connections, host=host, port=port, log_level=log_level)
 
 
 @contextmanager
-def serve_in_thread(settings: Settings, *, host: str = "127.0.0.1") -> Iterator[str]:
-    """Run a server on a free port while the block runs; yields its base URL."""
-    with running_in_thread(build_server(settings, host=host), host) as url:
+def serve_in_thread(
+    settings: Settings, *, host: str = "127.0.0.1", now: Callable[[], float] = time.time
+) -> Iterator[str]:
+    """Run a server on a free port while the block runs; yields its base URL. `now`: Unix seconds."""
+    with running_in_thread(build_server(settings, host=host, now=now), host) as url:
         yield url

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -94,9 +95,11 @@ class Telegram:
 
 
 @asynccontextmanager
-async def telegram_stand_in(*, flood_limits: bool = False) -> AsyncIterator[Telegram]:
-    """Run a stand-in while the block runs."""
+async def telegram_stand_in(
+    *, flood_limits: bool = False, now: Callable[[], float] = time.time
+) -> AsyncIterator[Telegram]:
+    """Run a stand-in while the block runs. `now`: Unix seconds."""
     settings = Settings(token=TOKEN, flood_limits=flood_limits)
-    with serve_in_thread(settings) as url:
+    with serve_in_thread(settings, now=now) as url:
         async with httpx.AsyncClient(base_url=url, timeout=30) as http:
             yield Telegram(url, http)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
+import math
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
+from redis import ConnectionError as RedisConnectionError
 from structlog.testing import capture_logs
 from telegram.error import BadRequest, RetryAfter
 
@@ -102,7 +108,12 @@ async def test_a_preview_that_fails_is_dropped_and_its_penalty_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "level"), [(BadRequest("no"), "info"), (KeyError("ours"), "error")]
+    ("error", "level"),
+    [
+        (BadRequest("no"), "info"),
+        (RedisConnectionError("away"), "info"),
+        (KeyError("ours"), "error"),
+    ],
 )
 async def test_a_preview_that_fails_stops_nothing_and_only_a_fault_of_ours_is_an_error(
     error: Exception, level: str
@@ -114,3 +125,69 @@ async def test_a_preview_that_fails_stops_nothing_and_only_a_fault_of_ours_is_an
         await settled()
     assert [name for name, _ in calls.made] == ["a", "b"]
     assert [line["log_level"] for line in said] == [level]
+
+
+class Agenda:
+    """Time that passes only when everybody sleeps, and only to whoever wakes first."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._count = itertools.count()
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+
+    async def sleep(self, seconds: float) -> None:
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self.now + seconds, next(self._count), woken))
+        await woken
+
+    async def until_done(self, *works: Awaitable[object]) -> None:
+        done = asyncio.gather(*works)
+        while not done.done():
+            await settled()
+            if not done.done():
+                self.now, _, woken = heapq.heappop(self._sleepers)
+                if not woken.done():
+                    woken.set_result(None)
+        await done
+
+
+class Punishing:
+    """Telegram, which from its first call on leaves one chat alone for so long, if for any time."""
+
+    def __init__(self, agenda: Agenda, chat: int, seconds: float) -> None:
+        self._agenda, self._chat, self._seconds = agenda, chat, seconds
+        self._until: float | None = None
+        self.calls: defaultdict[int, list[tuple[str, float]]] = defaultdict(list)
+
+    async def say(self, chat: int, text: str) -> None:
+        now = self._agenda.now
+        self.calls[chat].append((text, now))
+        if chat != self._chat:
+            return
+        self._until = self._until if self._until is not None else now + self._seconds
+        if (left := self._until - now) > 0:
+            raise RetryAfter(math.ceil(left))
+
+
+async def a_day_of_two_chats(penalty: float) -> Punishing:
+    agenda = Agenda()
+    telegram = Punishing(agenda, PRIVATE, penalty)
+    lanes = Lanes(lambda: agenda.now, agenda.sleep)
+
+    async def answer(chat: int, at: float, *texts: str) -> None:
+        await agenda.sleep(at)
+        for text in texts:
+            await lanes.send(chat, partial(telegram.say, chat, text))
+
+    answers = (answer(8, at, f"{at}.1", f"{at}.2") for at in range(100))
+    await agenda.until_done(answer(PRIVATE, 0, "one", "two", "three"), *answers)
+    return telegram
+
+
+async def test_of_a_penalty_of_two_minutes_only_its_own_chat_knows() -> None:
+    free, punished = await a_day_of_two_chats(0), await a_day_of_two_chats(120)
+    assert punished.calls[8] == free.calls[8]
+    assert len(punished.calls[8]) == 200
+    # What it was told to wait, then an empty bucket: never asked again before, and all of it in order.
+    told = [("one", 0.0), ("one", 121.0), ("two", 122.0), ("three", 123.0)]
+    assert punished.calls[PRIVATE] == told
