@@ -11,9 +11,9 @@ from agentsession_bridge.outbox import Entry
 from agentsession_bridge.places import Place
 from agentsession_bridge.replies import Replies
 from agentsession_bridge.telegram_client import Button
+from agentsession_core.mailbox.answers import CancelAnswer
 from agentsession_core.mailbox.contract import Source
 from agentsession_core.mailbox.decisions import Decisions
-from agentsession_core.mailbox.model import CancelAnswer
 from agentsession_core.mailbox.notices import approval_notice, approval_of, end_of
 from agentsession_core.mailbox.store import MailboxStore
 

@@ -12,8 +12,8 @@ from agentsession_bridge.places import Place
 from agentsession_bridge.replies import Replies
 from agentsession_bridge.session_index import SessionIndex
 from agentsession_bridge.standing import status_text, usage_text
+from agentsession_core.mailbox.answers import CancelAnswer
 from agentsession_core.mailbox.contract import Source
-from agentsession_core.mailbox.model import CancelAnswer
 from agentsession_core.mailbox.store import MailboxStore
 
 

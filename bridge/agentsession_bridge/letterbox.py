@@ -13,8 +13,8 @@ from agentsession_bridge.live import LiveTurns
 from agentsession_bridge.places import message_key
 from agentsession_bridge.presence import Presence
 from agentsession_bridge.replies import Replies
+from agentsession_core.mailbox.answers import Admission, EditAnswer
 from agentsession_core.mailbox.contract import NewMessage, Source
-from agentsession_core.mailbox.model import Admission, EditAnswer
 from agentsession_core.mailbox.store import MailboxStore
 
 

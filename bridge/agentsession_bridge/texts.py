@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from agentsession_core.mailbox.model import Admission
+from agentsession_core.mailbox.answers import Admission
 from agentsession_core.pairing import spoken
 
 NEW_CONVERSATION: Final = "A new conversation begins. Your files stay."

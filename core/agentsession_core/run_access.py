@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentsession_core.mailbox.model import RunAnswer
+from agentsession_core.mailbox.answers import RunAnswer
 from agentsession_core.problems import ProblemError, service_unavailable
 
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from agentsession_core.caller import bearer_token
 from agentsession_core.identity import Recognised
-from agentsession_core.mailbox.model import RunCheck
+from agentsession_core.mailbox.answers import RunCheck
 from agentsession_gateway.deps import Deps
 
 TURN_GRACE_SECONDS: Final = 60.0

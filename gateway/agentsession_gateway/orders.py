@@ -6,13 +6,8 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agentsession_core.mailbox.model import (
-    ExportRecord,
-    MailboxState,
-    RunAnswer,
-    RunState,
-    TurnGrant,
-)
+from agentsession_core.mailbox.answers import RunAnswer, TurnGrant
+from agentsession_core.mailbox.model import ExportRecord, MailboxState, RunState
 from agentsession_core.wire import (
     CancelOrder,
     DrainOrder,

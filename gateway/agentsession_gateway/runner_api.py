@@ -10,7 +10,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from agentsession_core.api import TurnOutcome
-from agentsession_core.mailbox.model import CommitAnswer, ResultRecord, RunAnswer
+from agentsession_core.mailbox.answers import CommitAnswer, RunAnswer
+from agentsession_core.mailbox.model import ResultRecord
 from agentsession_core.mailbox.stages import Stage
 from agentsession_core.problems import ProblemError
 from agentsession_core.run_access import require_current, state_lost

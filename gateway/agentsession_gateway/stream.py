@@ -13,7 +13,8 @@ from redis.exceptions import RedisError
 from agentsession_core.api import Reason
 from agentsession_core.caller import Caller
 from agentsession_core.effective import Effective
-from agentsession_core.mailbox.model import ExportRecord, RunAnswer, TurnGrant
+from agentsession_core.mailbox.answers import RunAnswer, TurnGrant
+from agentsession_core.mailbox.model import ExportRecord
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.streaming import OwnedStreamingResponse
 from agentsession_gateway.hub import HintHub, Waiter

@@ -10,9 +10,9 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from agentsession_core.mailbox.answers import Admission, CancelAnswer
 from agentsession_core.mailbox.contract import NewMessage, Source
 from agentsession_core.mailbox.messages import INCOMING_BYTES, INCOMING_MESSAGES
-from agentsession_core.mailbox.model import Admission, CancelAnswer
 from agentsession_core.problems import ProblemError
 from agentsession_core.streaming import OwnedStreamingResponse
 from agentsession_core.terminal import (

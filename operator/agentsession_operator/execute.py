@@ -6,7 +6,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from agentsession_core.api import LaunchType
-from agentsession_core.mailbox.model import RunAnswer
+from agentsession_core.mailbox.answers import RunAnswer
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_operator.builders.claim import build_claim
 from agentsession_operator.builders.job import build_job

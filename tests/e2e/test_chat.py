@@ -11,10 +11,10 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from agentsession_core.mailbox.answers import CancelAnswer
 from agentsession_core.mailbox.connect import connect
 from agentsession_core.mailbox.contract import NewMessage, Source
 from agentsession_core.mailbox.keys import MailboxKeys
-from agentsession_core.mailbox.model import CancelAnswer
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.cluster import Product, condition
 from agentsession_testing.serving import until

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from agentsession_core.mailbox.answers import CancelAnswer
 from agentsession_core.mailbox.contract import NewMessage, Source
 from agentsession_core.mailbox.keys import MailboxKeys
-from agentsession_core.mailbox.model import CancelAnswer
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.claude_cli import as_agent
 from agentsession_testing.gateway import TOKEN, USER

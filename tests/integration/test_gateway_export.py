@@ -14,8 +14,9 @@ import httpx
 import pytest
 
 from agentsession_core.api import LaunchType
+from agentsession_core.mailbox.answers import RunAnswer
 from agentsession_core.mailbox.contract import NewMessage, Source
-from agentsession_core.mailbox.model import RunAnswer, RunState
+from agentsession_core.mailbox.model import RunState
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import Settings
 from agentsession_core.terminal import PREFIX

@@ -14,8 +14,9 @@ from redis.asyncio import Redis
 from agentsession_core import naming
 from agentsession_core.api import LaunchType, TurnOutcome
 from agentsession_core.identity import TokenIdentity
+from agentsession_core.mailbox.answers import RunAnswer
 from agentsession_core.mailbox.keys import MailboxKeys
-from agentsession_core.mailbox.model import ResultRecord, RunAnswer, RunState
+from agentsession_core.mailbox.model import ResultRecord, RunState
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import Settings
 from agentsession_gateway.server import build_server

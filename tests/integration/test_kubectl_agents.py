@@ -16,8 +16,9 @@ import httpx
 import pytest
 
 from agentsession_core.api import TurnOutcome
+from agentsession_core.mailbox.answers import TurnGrant
 from agentsession_core.mailbox.contract import NewMessage, Source
-from agentsession_core.mailbox.model import ResultRecord, TurnGrant
+from agentsession_core.mailbox.model import ResultRecord
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import Settings
 from agentsession_gateway.server import build_server

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from redis.asyncio import Redis
 
+from agentsession_core.mailbox.answers import EditAnswer, RunAnswer
 from agentsession_core.mailbox.contract import NewMessage, Source
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.messages import INCOMING_BYTES
-from agentsession_core.mailbox.model import EditAnswer, RunAnswer
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.mailboxes import BOX, OK, RUN, begin, turn
 from agentsession_testing.valkey import entries

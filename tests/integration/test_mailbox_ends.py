@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
+from agentsession_core.mailbox.answers import CommitAnswer, RunAnswer
 from agentsession_core.mailbox.keys import MailboxKeys
-from agentsession_core.mailbox.model import CommitAnswer, RunAnswer, RunState
+from agentsession_core.mailbox.model import RunState
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.mailboxes import (
     BOX,

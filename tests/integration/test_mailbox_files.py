@@ -8,10 +8,11 @@ import pytest
 from redis.asyncio import Redis
 
 from agentsession_core.api import TurnOutcome
+from agentsession_core.mailbox.answers import CommitAnswer
 from agentsession_core.mailbox.contract import FileReference, NewMessage, Source
 from agentsession_core.mailbox.files import FILE_SECONDS, FileAnswer
 from agentsession_core.mailbox.keys import MailboxKeys
-from agentsession_core.mailbox.model import CommitAnswer, ResultRecord
+from agentsession_core.mailbox.model import ResultRecord
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.wire import TurnFile
 from agentsession_testing.mailboxes import BOX, NEXT_RUN, POD, RUN, UID, begin, turn

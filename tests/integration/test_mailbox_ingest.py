@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
+from agentsession_core.mailbox.answers import Admission, IngestAnswer
 from agentsession_core.mailbox.contract import (
     PER_INSTALLATION,
     PER_MAILBOX,
@@ -26,10 +27,6 @@ from agentsession_core.mailbox.messages import (
     INCOMING_MESSAGES,
     OUTGOING_BYTES,
     SEEN_SECONDS,
-)
-from agentsession_core.mailbox.model import (
-    Admission,
-    IngestAnswer,
 )
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.wire import TurnFile

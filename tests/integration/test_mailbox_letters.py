@@ -11,10 +11,10 @@ from redis.asyncio import Redis
 
 from agentsession_core.api import TurnOutcome
 from agentsession_core.mailbox import keys
+from agentsession_core.mailbox.answers import CommitAnswer, RunAnswer
 from agentsession_core.mailbox.contract import NewMessage, Source
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.letters import GivenUp
-from agentsession_core.mailbox.model import CommitAnswer, RunAnswer
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.mailboxes import BOX, NEXT_RUN, OK, POD, RUN, UID, begin, prompt, turn
 from agentsession_testing.valkey import entries

@@ -10,17 +10,16 @@ from redis.asyncio import Redis
 
 from agentsession_core.api import LaunchType
 from agentsession_core.mailbox import keys
-from agentsession_core.mailbox.contract import NewMessage, Source
-from agentsession_core.mailbox.keys import MailboxKeys
-from agentsession_core.mailbox.life import EndAnswer, LiveRun, OutgoingAnswer, Rebuild
-from agentsession_core.mailbox.model import (
+from agentsession_core.mailbox.answers import (
     Admission,
     CommitAnswer,
     PromptAdmission,
     RunAnswer,
-    RunState,
-    UsageRecord,
 )
+from agentsession_core.mailbox.contract import NewMessage, Source
+from agentsession_core.mailbox.keys import MailboxKeys
+from agentsession_core.mailbox.life import EndAnswer, LiveRun, OutgoingAnswer, Rebuild
+from agentsession_core.mailbox.model import RunState, UsageRecord
 from agentsession_core.mailbox.parse import read_text
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.mailboxes import (

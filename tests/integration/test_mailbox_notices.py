@@ -10,15 +10,11 @@ import pytest
 from redis.asyncio import Redis
 
 from agentsession_core.mailbox import keys
+from agentsession_core.mailbox.answers import CancelAnswer, Cancellation, CommitAnswer
 from agentsession_core.mailbox.contract import (
     Source,
 )
 from agentsession_core.mailbox.keys import MailboxKeys
-from agentsession_core.mailbox.model import (
-    CancelAnswer,
-    Cancellation,
-    CommitAnswer,
-)
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.mailboxes import (
     BOX,

@@ -7,10 +7,11 @@ from redis.asyncio import Redis
 
 from agentsession_core.api import LaunchType, TurnOutcome
 from agentsession_core.mailbox import keys
+from agentsession_core.mailbox.answers import PromptAdmission, RunAnswer
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.life import EndAnswer
 from agentsession_core.mailbox.messages import INCOMING_BYTES, INCOMING_MESSAGES
-from agentsession_core.mailbox.model import PromptAdmission, ResultRecord, RunAnswer
+from agentsession_core.mailbox.model import ResultRecord
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.valkey import entries
 

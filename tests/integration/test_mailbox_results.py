@@ -11,11 +11,9 @@ from redis.asyncio import Redis
 
 from agentsession_core.api import TurnOutcome
 from agentsession_core.mailbox import keys
+from agentsession_core.mailbox.answers import CommitAnswer
 from agentsession_core.mailbox.keys import MailboxKeys
-from agentsession_core.mailbox.model import (
-    CommitAnswer,
-    ResultRecord,
-)
+from agentsession_core.mailbox.model import ResultRecord
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.mailboxes import (
     BOX,

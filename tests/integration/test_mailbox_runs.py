@@ -6,11 +6,9 @@ import pytest
 from redis.asyncio import Redis
 
 from agentsession_core.api import LaunchType
+from agentsession_core.mailbox.answers import RunAnswer
 from agentsession_core.mailbox.keys import MailboxKeys
-from agentsession_core.mailbox.model import (
-    RunAnswer,
-    RunState,
-)
+from agentsession_core.mailbox.model import RunState
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.mailboxes import (
     BOX,

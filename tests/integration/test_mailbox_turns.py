@@ -9,12 +9,8 @@ import pytest
 from redis.asyncio import Redis
 
 from agentsession_core.mailbox import keys
+from agentsession_core.mailbox.answers import CommitAnswer, RunAnswer, TurnGrant
 from agentsession_core.mailbox.keys import MailboxKeys
-from agentsession_core.mailbox.model import (
-    CommitAnswer,
-    RunAnswer,
-    TurnGrant,
-)
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.mailboxes import (
     BOX,

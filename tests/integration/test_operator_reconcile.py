@@ -9,9 +9,10 @@ import pytest
 from redis.asyncio import Redis
 
 from agentsession_core.api import Phase, TurnOutcome
+from agentsession_core.mailbox.answers import CommitAnswer, RunAnswer
 from agentsession_core.mailbox.contract import NewMessage, Source
 from agentsession_core.mailbox.keys import MailboxKeys
-from agentsession_core.mailbox.model import CommitAnswer, ResultRecord, RunAnswer, RunState
+from agentsession_core.mailbox.model import ResultRecord, RunState
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_operator.cluster import ClusterError, RefusedError
 from agentsession_operator.model import Key

@@ -9,9 +9,7 @@ from typing import Final
 import structlog
 
 from agentsession_core.api.values import Reason
-from agentsession_core.mailbox.contract import NewMessage, Source
-from agentsession_core.mailbox.keys import MailboxKeys
-from agentsession_core.mailbox.model import (
+from agentsession_core.mailbox.answers import (
     Admission,
     CancelAnswer,
     Cancellation,
@@ -19,6 +17,8 @@ from agentsession_core.mailbox.model import (
     IngestAnswer,
     PromptAdmission,
 )
+from agentsession_core.mailbox.contract import NewMessage, Source
+from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.scripted import Scripted
 
 log = structlog.get_logger(__name__)

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from agentsession_core.mailbox.model import RunAnswer
+from agentsession_core.mailbox.answers import RunAnswer
 from agentsession_core.mailbox.responses import RESPONSES_PER_TURN, RespondAnswer, Responded
 from agentsession_core.problems import ProblemError
 from agentsession_core.run_access import require_current

@@ -18,10 +18,11 @@ from redis.asyncio import Redis
 
 from agentsession_core.api import LaunchType, TurnOutcome
 from agentsession_core.mailbox import keys
+from agentsession_core.mailbox.answers import CommitAnswer, RunAnswer
 from agentsession_core.mailbox.contract import NewMessage, Source
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.letters import GivenUp
-from agentsession_core.mailbox.model import CommitAnswer, ResultRecord, RunAnswer
+from agentsession_core.mailbox.model import ResultRecord
 from agentsession_core.mailbox.parse import read_text
 from agentsession_core.mailbox.store import MailboxStore
 

@@ -9,8 +9,9 @@ from redis.asyncio import Redis
 
 from agentsession_core.api import LaunchType, TurnOutcome
 from agentsession_core.mailbox import keys
+from agentsession_core.mailbox.answers import RunAnswer, TurnGrant
 from agentsession_core.mailbox.contract import NewMessage, Source
-from agentsession_core.mailbox.model import ResultRecord, RunAnswer, TurnGrant
+from agentsession_core.mailbox.model import ResultRecord
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.valkey import entries
 

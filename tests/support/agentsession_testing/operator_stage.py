@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agentsession_core.api import TurnOutcome
-from agentsession_core.mailbox.model import ResultRecord, RunAnswer
+from agentsession_core.mailbox.answers import RunAnswer
+from agentsession_core.mailbox.model import ResultRecord
 from agentsession_core.mailbox.stages import Passed
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import RolloutSettings, Settings

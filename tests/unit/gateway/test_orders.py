@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from agentsession_core.mailbox.model import RunAnswer, RunRecord, RunState, TurnGrant
+from agentsession_core.mailbox.answers import RunAnswer, TurnGrant
+from agentsession_core.mailbox.model import RunRecord, RunState
 from agentsession_core.wire import TurnMessage
 from agentsession_gateway.orders import Sent, next_orders, standing, too_late
 from agentsession_testing.operator_worlds import EMPTY
