@@ -59,6 +59,17 @@ class LazyGroup(click.Group):
         found: click.Command = getattr(import_module(f"orchestrator_cli.{module}"), name)
         return found
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is meant. Raises NoSuchCommand, with what is written alike."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            raise click.exceptions.NoSuchCommand(
+                error.command_name, possibilities=COMMANDS, ctx=ctx
+            ) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, without loading them."""
         with formatter.section("Commands"):
@@ -108,10 +119,12 @@ def run(arguments: list[str], settings: Settings | None = None) -> int:
             arguments, prog_name="orchestrator", standalone_mode=False, obj=settings
         )
     except click.Abort:
-        click.echo("interrupted", err=True)
+        stopped = CommandError(Exit.INTERRUPTED, "interrupted", "ended before it was done")
+        say_error(stopped, as_json=settings.as_json)
         return Exit.INTERRUPTED
     except click.ClickException as error:
-        if not settings.as_json:
+        # What is wrong may stand before the option, which then was not read.
+        if not (settings.as_json or "--json" in arguments):
             error.show()
             return Exit.USAGE
         usage = CommandError(Exit.USAGE, "usage", error.format_message(), hint="see --help")

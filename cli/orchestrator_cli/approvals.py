@@ -17,7 +17,8 @@ from orchestrator_cli.options import (
 from orchestrator_cli.output import marked, moment, say_fields, say_json, say_table
 
 
-@click.group(name="approvals")
+@click.group(name="approvals", epilog="Example: orchestrator approvals list --pending")
+@json_option
 def approvals() -> None:
     """What agents ask you: each wish is bound to its exact arguments, for 15 minutes."""
 
@@ -78,7 +79,7 @@ def deny(settings: Settings, approval_id: str, dry_run: bool) -> None:
 def _decide(settings: Settings, approval_id: str, verb: str, *, dry_run: bool) -> None:
     path = f"/v1/approvals/{_id(approval_id)}/{verb}"
     found = settings.api.change("POST", path, dry_run=dry_run)
-    if dry_run:
+    if dry_run and not settings.as_json:
         click.echo("nothing was decided; this would come of it:", err=True)
     _show(settings, marked(found, dry_run=dry_run))
 

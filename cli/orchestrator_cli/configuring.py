@@ -11,7 +11,8 @@ from orchestrator_cli.options import Settings, json_option, with_settings
 from orchestrator_cli.output import say_json, say_table
 
 
-@click.group(name="config")
+@click.group(name="config", epilog="Example: orchestrator config show")
+@json_option
 def config() -> None:
     """Where the API is and who calls. The environment comes before the file."""
 

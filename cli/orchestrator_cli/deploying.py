@@ -24,7 +24,8 @@ from orchestrator_cli.projects import confirm
 from orchestrator_cli.tasks import show_or_follow, task_argument
 
 
-@click.group(name="deploy")
+@click.group(name="deploy", epilog="Example: orchestrator deploy check todo-app")
+@json_option
 def deploy() -> None:
     """Deployments of your projects."""
 
@@ -186,9 +187,10 @@ def _begun(
 ) -> int:
     if following.until_the_end and not dry_run:
         return show_or_follow(settings, made["task_id"], following)
+    made = marked(made, dry_run=dry_run, ids=("task_id",))
     if settings.as_json:
-        say_json(marked(made, dry_run=dry_run))
-        return 0
+        say_json(made)
+        return Exit.OK
     if dry_run:
         click.echo("nothing was queued; this would be:", err=True)
     say_fields(
@@ -199,4 +201,4 @@ def _begun(
             "image": made["image"] or "repository",
         }
     )
-    return 0
+    return Exit.OK

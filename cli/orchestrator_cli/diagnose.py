@@ -25,7 +25,8 @@ from orchestrator_cli.output import (
 from orchestrator_cli.tasks import name_segment
 
 
-@click.group(name="diagnose")
+@click.group(name="diagnose", epilog="Example: orchestrator diagnose health")
+@json_option
 def diagnose() -> None:
     """See how the platform is and what has gone wrong."""
 
@@ -140,9 +141,7 @@ def search(settings: Settings, query: str, limit: int) -> None:
         click.echo(f"{item['id']}  {printable(item['title'])}\n   {body}")
 
 
-@click.command(
-    epilog="Example: orchestrator escalate 'The deployment fails three times' --project todo-app"
-)
+@click.command(epilog="Example: orchestrator escalate 'The deployment fails' --project todo-app")
 @click.argument("title")
 @click.option("--description", default="", help="What was tried, and what came of it.")
 @project_option
@@ -164,14 +163,15 @@ def escalate(
     """
     body = {"title": title, "description": description, "project_id": project and project.id}
     made = settings.api.change("POST", "/v1/incidents", body, key=key, dry_run=dry_run)
+    made = marked(made, dry_run=dry_run, ids=("id",))
     if settings.as_json:
-        say_json(marked(made, dry_run=dry_run))
+        say_json(made)
         return
     if dry_run:
         click.echo("nothing was opened; this would be:", err=True)
     say_fields(
         {
-            "incident": "-" if dry_run else made["id"],
+            "incident": made["id"],
             "state": made["state"],
             "title": made["title"],
             "told": made["notified"] or "nobody: it is in the list of incidents",

@@ -22,7 +22,11 @@ from orchestrator_cli.output import marked, printable, say_json
 from orchestrator_cli.tasks import say_task, segment, show_or_follow, task_argument
 
 
-@click.group(name="engineering")
+@click.group(
+    name="engineering",
+    epilog="Example: orchestrator engineering trigger todo-app 'Add shared lists'",
+)
+@json_option
 def engineering() -> None:
     """Work on your projects' code, by engineering workers."""
 
@@ -48,9 +52,7 @@ def analyze(
     return begin(settings, body, key, following, dry_run=dry_run)
 
 
-@engineering.command(
-    epilog="Example: orchestrator engineering trigger todo-app 'Add a list of what is done'"
-)
+@engineering.command(epilog="Example: orchestrator engineering trigger todo-app 'Add shared lists'")
 @project_argument
 @click.argument("request")
 @follow_options
@@ -121,7 +123,7 @@ def begin(
     )
     if following.until_the_end and not dry_run:
         return show_or_follow(settings, made["id"], following)
-    if dry_run:
+    if dry_run and not settings.as_json:
         click.echo("nothing was queued; this would be:", err=True)
-    say_task(settings, marked(made, dry_run=dry_run))
+    say_task(settings, marked(made, dry_run=dry_run, ids=("id",)))
     return Exit.OK

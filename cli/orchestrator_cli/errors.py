@@ -31,7 +31,7 @@ MEANINGS = {
     Exit.UNAVAILABLE: "the API cannot be reached or cannot do it now; try again",
     Exit.TIMED_OUT: "it did not happen within --timeout",
     Exit.TASK_FAILED: "the task that was waited for did not succeed",
-    Exit.INTERRUPTED: "ended by ctrl-c",
+    Exit.INTERRUPTED: "ended by ctrl-c, or by a no to the command's question",
 }
 _BY_STATUS = {
     401: Exit.NOT_ALLOWED,
@@ -99,6 +99,18 @@ _HINTS = {
     "user_mismatch": "orchestrator config show says where ORCHESTRATOR_USER_ID comes from",
     "project_not_found": "orchestrator project list shows what there is",
     "approval_required": "tell the person what you want to do and why; then run the same command again",
+    "project_exists": "orchestrator project get says what it is",
+    "task_not_found": "orchestrator task list shows what there is",
+    "deployment_not_found": "orchestrator deploy check says what is missing for one",
+    "deployment_running": "orchestrator task status says how it goes, orchestrator task cancel ends it",
+    "not_deployable": "orchestrator deploy check says it again, when it is mended",
+    "secret_not_found": "orchestrator secret list shows what there is",
+    "server_not_found": "orchestrator infra servers shows what there is",
+    "allocation_not_found": "orchestrator infra allocations shows what there is",
+    "port_taken": "orchestrator infra allocate takes a free one",
+    "incident_not_found": "orchestrator diagnose incidents shows what there is",
+    "approval_not_found": "orchestrator approvals list shows what there is",
+    "token_not_found": "orchestrator token list shows what there is",
     "approval_denied": "do not try again; ask the person what to do instead",
     "version_conflict": "read it again, then decide",
     "service_ambiguous": "say which with --project",
@@ -107,7 +119,7 @@ _HINTS = {
     "rate_limited": "wait that long, then ask for less at once: one --follow instead of many looks",
     "only_for_runs": "people write to the session: kubectl agents chat, or the session's chat",
     "no_such_route": "the API is of another release than this command",
-    "scope_missing": "orchestrator token create makes a token with more scopes",
+    "scope_missing": "orchestrator doctor says what yours may do; who may do more can make you another",
 }
 _MEMBERS = frozenset({"type", "title", "status", "code", "detail", "request_id"})
 

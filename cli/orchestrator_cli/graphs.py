@@ -21,7 +21,13 @@ from orchestrator_cli.tasks import task_argument
 
 def _group(name: str) -> click.Group:
     """The commands under that name: each example has to name the command as it was called."""
-    group = click.Group(name, help="The workers' graphs. For administrators.")
+    group = json_option(
+        click.Group(
+            name,
+            help="The workers' graphs. For administrators.",
+            epilog=f"Example: orchestrator {name} nodes",
+        )
+    )
     for command, function, example in (
         ("nodes", nodes, ""),
         ("trigger-node", trigger_node, " developer engineering-0123456789ab"),
@@ -111,14 +117,15 @@ def commands(settings: Settings, task_id: str | None, limit: int | None) -> None
 
 def _ask(settings: Settings, body: dict[str, Any], key: str | None, *, dry_run: bool) -> None:
     made = settings.api.change("POST", "/v1/graphs/commands", body, key=key, dry_run=dry_run)
+    made = marked(made, dry_run=dry_run, ids=("id",))
     if settings.as_json:
-        say_json(marked(made, dry_run=dry_run))
+        say_json(made)
         return
     if dry_run:
         click.echo("nothing was queued; this would be:", err=True)
     say_fields(
         {
-            "command": "-" if dry_run else made["id"],
+            "command": made["id"],
             "task": made["task_id"],
             "what": f"{made['kind']} {made['node']}".strip(),
             "standing": made["standing"],

@@ -21,7 +21,8 @@ from orchestrator_cli.projects import confirm
 from orchestrator_cli.tasks import segment
 
 
-@click.group(name="infra")
+@click.group(name="infra", epilog="Example: orchestrator infra list")
+@json_option
 def infra() -> None:
     """Servers, and the ports of them that your projects have."""
 
@@ -40,7 +41,11 @@ def list_(settings: Settings) -> None:
     _say_ports(ports)
 
 
-@infra.group(name="servers", invoke_without_command=True)
+@infra.group(
+    name="servers",
+    invoke_without_command=True,
+    epilog="Example: orchestrator infra servers --json",
+)
 @json_option
 @click.pass_context
 def servers(context: click.Context) -> None:
@@ -202,14 +207,18 @@ def _allocate(
         key=key,
         dry_run=dry_run,
     )
+    there = made["created"] is False
+    made = marked(made, dry_run=dry_run, ids=() if there else ("id",))
     if settings.as_json:
-        say_json(marked({**made, "created": False} if dry_run else made, dry_run=dry_run))
+        say_json({**made, "created": made["created"] and not dry_run})
         return
-    if dry_run:
+    if there:
+        click.echo("it is there already:", err=True)
+    elif dry_run:
         click.echo("nothing was taken; this would be:", err=True)
     say_fields(
         {
-            "allocation": "-" if dry_run else made["id"],
+            "allocation": made["id"],
             "server": made["server"],
             "host": made["host"],
             "port": made["port"],

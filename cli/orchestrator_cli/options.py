@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -49,6 +50,11 @@ class Settings:
         """Closes what was opened."""
         if self._api is not None:
             self._api.close()
+
+
+def at_terminal() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty()
 
 
 def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
@@ -124,6 +130,10 @@ def follow_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds `--follow`, `--wait` and `--timeout`, passed as `following`."""
 
     def call(*args: Any, follow: bool, wait: bool, timeout: float | None, **kwargs: Any) -> Any:
+        if timeout is not None and not (follow or wait):
+            raise click.UsageError("--timeout needs --wait or --follow")
+        if kwargs.get("after") and not (follow or wait):
+            raise click.UsageError("--after needs --follow")
         return function(*args, following=Following(follow, wait, timeout), **kwargs)
 
     command: Callable[..., Any] = update_wrapper(call, function)

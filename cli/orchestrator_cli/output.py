@@ -58,9 +58,14 @@ def say_fields(fields: Mapping[str, object]) -> None:
         click.echo(f"{name:<{width}}  {printable('-' if value in (None, '') else str(value))}")
 
 
-def marked(found: Mapping[str, Any], *, dry_run: bool) -> dict[str, Any]:
-    """The object, with `dry_run` where nothing was changed."""
-    return {**found, "dry_run": True} if dry_run else dict(found)
+def marked(found: Mapping[str, Any], *, dry_run: bool, ids: Sequence[str] = ()) -> dict[str, Any]:
+    """The object, with `dry_run` where nothing was changed; `ids` are of what was not made, hence none."""
+    return {**found, **dict.fromkeys(ids), "dry_run": True} if dry_run else dict(found)
+
+
+def say_note(text: str, *, as_json: bool) -> None:
+    """Something besides the answer, on standard error: to programs a line of JSON."""
+    click.echo(_json({"kind": "note", "message": text}) if as_json else printable(text), err=True)
 
 
 def say_lines(lines: Iterable[Mapping[str, str]]) -> None:

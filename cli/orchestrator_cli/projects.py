@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
@@ -11,6 +10,7 @@ from orchestrator_cli.chosen import Chosen, project_argument
 from orchestrator_cli.errors import CommandError, Exit
 from orchestrator_cli.options import (
     Settings,
+    at_terminal,
     dry_run_option,
     json_option,
     key_option,
@@ -20,7 +20,8 @@ from orchestrator_cli.options import (
 from orchestrator_cli.output import marked, moment, say_fields, say_json, say_table
 
 
-@click.group(name="project")
+@click.group(name="project", epilog="Example: orchestrator project list")
+@json_option
 def project() -> None:
     """Projects: what deployments and tasks belong to."""
 
@@ -89,7 +90,7 @@ def create(
         known = settings.api.get(f"/v1/projects/{error.details['project_id']}")
         _show(settings, {**known, "created": False})
         return
-    _show(settings, marked({**made, "created": not dry_run}, dry_run=dry_run))
+    _show(settings, marked({**made, "created": not dry_run}, dry_run=dry_run, ids=("id",)))
 
 
 @project.command(
@@ -178,17 +179,18 @@ def delete(settings: Settings, project: Chosen, yes: bool, dry_run: bool) -> Non
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Asks at a terminal. Raises CommandError where there is none, click.Abort when the answer is no."""
+    """Asks at a terminal. Raises CommandError where there is none, and when the answer is no."""
     if yes:
         return
-    if not sys.stdin.isatty():
+    if not at_terminal():
         raise CommandError(
             Exit.USAGE,
             "not_confirmed",
             "nothing was done: there is no terminal to ask at",
             hint="say --yes if you mean it",
         )
-    click.confirm(question, abort=True, err=True)
+    if not click.confirm(question, err=True):
+        raise CommandError(Exit.INTERRUPTED, "declined", "nothing was done: you said no")
 
 
 def _show(settings: Settings, found: dict[str, Any]) -> None:
@@ -201,7 +203,7 @@ def _show(settings: Settings, found: dict[str, Any]) -> None:
         click.echo("it is there already:", err=True)
     say_fields(
         {
-            "id": "-" if found.get("dry_run") and "created" in found else found["id"],
+            "id": found["id"],
             "name": found["name"],
             "status": found["status"],
             "description": found["description"],

@@ -15,7 +15,8 @@ from orchestrator_cli.projects import confirm
 from orchestrator_cli.tasks import segment
 
 
-@click.group(name="secret")
+@click.group(name="secret", epilog="Example: orchestrator secret list todo-app")
+@json_option
 def secret() -> None:
     """Your projects' secrets: they go in and do not come out."""
 

@@ -37,7 +37,7 @@ def respond(settings: Settings, text: str, key: str | None, dry_run: bool) -> No
     body = {"text": _said(text)}
     made = settings.api.change("POST", "/v1/responses", body, key=key, dry_run=dry_run)
     if settings.as_json:
-        say_json(marked(made, dry_run=dry_run))
+        say_json(marked(made, dry_run=dry_run, ids=("id",)))
     else:
         click.echo("nothing was said" if dry_run else _REACHES[made["reaches"]])
 
@@ -55,14 +55,15 @@ def finish(
     """Keep a summary of what was done with the session, and with a project; `-` reads standard input."""
     body = {"text": _said(summary), "project_id": project and project.id}
     made = settings.api.change("POST", "/v1/summaries", body, key=key, dry_run=dry_run)
+    made = marked(made, dry_run=dry_run, ids=("id",))
     if settings.as_json:
-        say_json(marked(made, dry_run=dry_run))
+        say_json(made)
         return
     if dry_run:
         click.echo("nothing was kept; this would be:", err=True)
     say_fields(
         {
-            "summary": "-" if dry_run else made["id"],
+            "summary": made["id"],
             "session": made["session_uid"],
             "project": made["project_id"],
             "text": made["text"],

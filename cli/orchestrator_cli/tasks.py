@@ -26,6 +26,7 @@ from orchestrator_cli.output import (
     say_fields,
     say_json,
     say_line,
+    say_note,
     say_table,
 )
 
@@ -36,7 +37,8 @@ AWAY_SECONDS = 120.0
 AGAIN_SECONDS = 1.0
 
 
-@click.group(name="task")
+@click.group(name="task", epilog="Example: orchestrator task list --limit 10")
+@json_option
 def task() -> None:
     """Tasks: what workers do for your projects."""
 
@@ -56,7 +58,7 @@ def list_(settings: Settings, kind: str | None, project: Chosen | None, limit: i
         settings.api.pages("/v1/tasks", limit, kind=kind, project_id=project and project.id)
     )
     if settings.as_json:
-        say_json(found)
+        say_json([_for_programs(item) for item in found])
         return
     say_table(
         "Tasks",
@@ -93,7 +95,7 @@ def cancel(settings: Settings, task_id: str, dry_run: bool) -> None:
     """End a queued task, or one whose worker is gone; ask the worker of a running one to stop."""
     path = f"/v1/tasks/{segment(task_id)}/cancel"
     found = settings.api.change("POST", path, dry_run=dry_run)
-    if dry_run:
+    if dry_run and not settings.as_json:
         click.echo("nothing was cancelled; this would come of it:", err=True)
     say_task(settings, marked(found, dry_run=dry_run))
 
@@ -105,10 +107,10 @@ def show_or_follow(settings: Settings, task_id: str, following: Following, after
     """
     path = f"/v1/tasks/{segment(task_id)}"
     if following.until_the_end:
-        follow_task(settings, path, after, say=following.follow, timeout=following.timeout)
+        follow_task(settings, task_id, after, say=following.follow, timeout=following.timeout)
     found = settings.api.get(path)
     if following.follow and settings.as_json:
-        say_line({"kind": "result", "task": found})
+        say_line({"kind": "result", "task": _for_programs(found)})
     else:
         say_task(settings, found)
     return (
@@ -119,7 +121,7 @@ def show_or_follow(settings: Settings, task_id: str, following: Following, after
 
 
 def follow_task(
-    settings: Settings, path: str, after: int, *, say: bool, timeout: float | None
+    settings: Settings, task_id: str, after: int, *, say: bool, timeout: float | None
 ) -> None:
     """Until the task has ended; with `say` each event after number `after` is said.
 
@@ -135,10 +137,10 @@ def follow_task(
             raise CommandError(
                 Exit.TIMED_OUT,
                 "not_ended",
-                f"the task has not ended within {timeout:g} s",
-                hint=f"it goes on: orchestrator task status TASK --follow --after {after}",
+                f"task {task_id} has not ended within {timeout:g} s",
+                hint=f"it goes on: orchestrator task status {task_id} --follow --after {after}",
             )
-        page = _events(settings, path, after, min(left, WAIT_SECONDS), deadline)
+        page = _events(settings, task_id, after, min(left, WAIT_SECONDS), deadline)
         for event in page["items"]:
             after = event["seq"]
             if say:
@@ -147,15 +149,20 @@ def follow_task(
             return
         if page["state"] == "queued" and say and not told:
             told = True
-            click.echo("waits in its queue: no worker has taken it yet", err=True)
+            say_note("waits in its queue: no worker has taken it yet", as_json=settings.as_json)
 
 
-def _events(settings: Settings, path: str, after: int, wait: float, deadline: float | None) -> Any:
+def _events(
+    settings: Settings, task_id: str, after: int, wait: float, deadline: float | None
+) -> Any:
     # Without Redis the API answers at once: then this end waits, or it would ask without a pause.
     began = settings.clock()
     query = {"after": after, "wait": f"{wait:.1f}"}
     page = _unless_away(
-        settings, lambda: settings.api.get(f"{path}/events", **query), after, deadline
+        settings,
+        lambda: settings.api.get(f"/v1/tasks/{segment(task_id)}/events", **query),
+        after,
+        deadline,
     )
     if not page["items"] and not page["ended"] and settings.clock() - began < 0.5:
         settings.sleep(min(wait, 2.0))
@@ -178,7 +185,8 @@ def _unless_away(
                 raise
             if not cut:
                 cut = True
-                click.echo(f"cut off ({error.code}); goes on after event {after}", err=True)
+                said = f"cut off ({error.code}); goes on after event {after}"
+                say_note(said, as_json=settings.as_json)
             left = max(0.0, given_up - settings.clock())
             settings.sleep(min(max(AGAIN_SECONDS, error.retry_after), left))
 
@@ -194,7 +202,7 @@ def say_event(settings: Settings, event: dict[str, Any]) -> None:
 def say_task(settings: Settings, found: dict[str, Any]) -> None:
     """A task for people or programs."""
     if settings.as_json:
-        say_json({"task_id": found["id"], "status": found["state"], **found})
+        say_json(_for_programs(found))
         return
     say_fields(
         {
@@ -209,14 +217,24 @@ def say_task(settings: Settings, found: dict[str, Any]) -> None:
     )
 
 
+def _for_programs(found: dict[str, Any]) -> dict[str, Any]:
+    """A task with its id and state under the names that they have in a deployment."""
+    return {"task_id": found["id"], "status": found["state"], **found}
+
+
 def name_segment(text: str) -> str:
     """A name or a mailbox as a part of a path, as `segment`. Raises click.UsageError."""
-    segment(text.replace(".", ""))
+    if not _is_segment(text.replace(".", "")):
+        raise click.UsageError(f"{text!r} is no name of a service, a project or a session")
     return text
 
 
 def segment(text: str) -> str:
     """An id as a part of a path; what is none never reaches one. Raises click.UsageError."""
-    if not text.replace("-", "").replace("_", "").isalnum():
+    if not _is_segment(text):
         raise click.UsageError(f"{text!r} is no id")
     return text
+
+
+def _is_segment(text: str) -> bool:
+    return text.replace("-", "").replace("_", "").isalnum()

@@ -21,7 +21,8 @@ from orchestrator_cli.tasks import segment
 SCOPES = ("read", "write", "approve", "tokens", "admin", "worker")
 
 
-@click.group(name="token")
+@click.group(name="token", epilog="Example: orchestrator token list")
+@json_option
 def token() -> None:
     """API tokens, for people and automation. An agent in its pod needs none."""
 

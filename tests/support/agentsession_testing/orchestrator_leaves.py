@@ -22,4 +22,15 @@ def leaves(
             yield from leaves(found, (*path, name))
 
 
+def command_of(path: tuple[str, ...]) -> click.Command:
+    """The command, or the group of commands, of that path."""
+    command: click.Command = cli
+    for name in path:
+        assert isinstance(command, click.Group)
+        found = command.get_command(click.Context(command), name)
+        assert found is not None, path
+        command = found
+    return command
+
+
 LEAVES = dict(leaves(cli))

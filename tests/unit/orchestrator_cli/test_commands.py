@@ -13,7 +13,7 @@ from agentsession_testing.golden import assert_golden_text
 from agentsession_testing.orchestrator_canned_command import Run, call
 from agentsession_testing.orchestrator_cases import CASES
 from agentsession_testing.orchestrator_leaves import LEAVES
-from agentsession_testing.orchestrator_samples import ARTICLE
+from agentsession_testing.orchestrator_samples import ALLOCATION, ARTICLE, TASK_ID
 from orchestrator_cli.errors import Exit
 
 __all__ = ["call"]
@@ -23,6 +23,21 @@ TRIED = {
     name: case
     for name, case in CASES.items()
     if "--dry-run" in {option for one in LEAVES[tuple(name.split())].params for option in one.opts}
+}
+# What makes something, and the fields with the id of it.
+MAKES = {
+    "project create": ("id",),
+    "deploy trigger": ("task_id",),
+    "deploy rollback": ("task_id",),
+    "infra allocate": ("id",),
+    "infra allocate-port": ("id",),
+    "engineering analyze": ("id", "task_id"),
+    "engineering trigger": ("id", "task_id"),
+    "respond": ("id",),
+    "finish": ("id",),
+    "escalate": ("id",),
+    "admin trigger-node": ("id",),
+    "graph clear-state": ("id",),
 }
 # (status, code) of a refusal → the exit code.
 REFUSALS = {
@@ -174,3 +189,74 @@ def test_nothing_is_destroyed_without_a_yes(call: Run, name: str) -> None:
     said = call(f"{CASES[name].line.replace(' --yes', '')} --json", api)
     assert (said.code, said.error["code"]) == (Exit.USAGE, "not_confirmed")
     assert api.requests == []
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if "--yes" in case.line])
+def test_nothing_is_destroyed_after_a_no(
+    call: Run, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("orchestrator_cli.projects.at_terminal", lambda: True)
+    api = CannedApi({})
+    said = call(CASES[name].line.replace(" --yes", ""), api, stdin="n\n")
+    assert said.code == Exit.INTERRUPTED
+    assert "nothing was done: you said no" in said.err
+    assert api.requests == []
+
+
+@pytest.mark.parametrize("as_json", ["", " --json"])
+def test_ctrl_c(call: Run, as_json: str) -> None:
+    def pressed(_: httpx.Request) -> httpx.Response:
+        raise KeyboardInterrupt
+
+    said = call(f"project list{as_json}", CannedApi({}, pressed))
+    assert (said.code, said.out) == (Exit.INTERRUPTED, "")
+    assert (said.error["code"] if as_json else said.err) == (
+        "interrupted" if as_json else "\n✘ ended before it was done (interrupted)\n"
+    )
+
+
+@pytest.mark.parametrize("name", MAKES)
+def test_what_was_not_made_has_no_id(call: Run, name: str) -> None:
+    case = CASES[name]
+    made = json.loads(call(f"{case.line} --json", CannedApi(case.answers), case.stdin).out)
+    said = call(f"{case.line} --dry-run --json", CannedApi(case.answers), case.stdin)
+    tried = json.loads(said.out)
+    assert said.err == ""
+    assert set(tried) == {*made, "dry_run"}
+    ids = {key for key in MAKES[name] if tried[key] is None}
+    assert ids == set(MAKES[name])
+    assert all(made[key] for key in ids)
+
+
+def test_a_port_that_is_there_already(call: Run) -> None:
+    answer = {**ALLOCATION, "created": False}
+    for option in ("", " --dry-run"):
+        api = CannedApi({"POST /v1/projects/42/allocations": answer})
+        said = call(f"infra allocate 42{option}", api)
+        assert said.err == "it is there already:\n"
+        assert "allocation  7" in said.out
+
+
+@pytest.mark.parametrize(
+    ("line", "option"),
+    [
+        (f"task status {TASK_ID} --timeout 5", "--timeout"),
+        ("deploy trigger 42 --timeout 600", "--timeout"),
+        ("deploy logs 42 --after 7", "--after"),
+    ],
+)
+def test_an_option_that_would_do_nothing(call: Run, line: str, option: str) -> None:
+    api = CannedApi({})
+    said = call(f"{line} --json", api)
+    assert (said.code, said.error["code"]) == (Exit.USAGE, "usage")
+    assert f"{option} needs " in said.error["message"]
+    assert api.requests == []
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"), [("projct list", "'project'"), ("project lst", "'list'")]
+)
+def test_a_command_that_is_none(call: Run, line: str, meant: str) -> None:
+    said = call(f"{line} --json")
+    assert said.code == Exit.USAGE
+    assert f"Did you mean {meant}?" in said.error["message"]

@@ -76,10 +76,12 @@ def test_each_event_once_then_the_result(call: Run) -> None:
     said = call(f"{FOLLOW} --json", api)
     found = list(lines(said))
     assert [one.get("seq") for one in found] == [1, 2, 3, None]
-    assert (found[-1]["kind"], found[-1]["task"]["state"]) == ("result", "succeeded")
+    assert (found[-1]["kind"], found[-1]["task"]["status"]) == ("result", "succeeded")
+    assert found[-1]["task"]["task_id"] == TASK_ID
     assert api.asked == [0, 1, 2, 2]
     assert said.code == Exit.OK
-    assert said.err.count("no worker has taken it") == 1
+    note = json.loads(said.err)
+    assert note == {"kind": "note", "message": "waits in its queue: no worker has taken it yet"}
 
 
 @pytest.mark.parametrize("broken", [cut, away(502), away(503)])
@@ -115,7 +117,7 @@ def test_its_time(call: Run) -> None:
     nothing = shows(ended=False, state="running")
     said = call(f"{FOLLOW} --timeout 5 --after 1", Task(*[nothing] * 9))
     assert said.code == Exit.TIMED_OUT
-    assert "--follow --after 1" in said.err
+    assert f"orchestrator task status {TASK_ID} --follow --after 1" in said.err
     # Being cut off is no way to have more of it.
     said = call(f"{FOLLOW} --timeout 5", Task(*[away()] * 1000))
     assert said.code in (Exit.UNAVAILABLE, Exit.TIMED_OUT)
