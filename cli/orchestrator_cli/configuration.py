@@ -41,7 +41,7 @@ class Configuration:
 
     def require_url(self) -> str:
         """The API's URL. Raises CommandError."""
-        if not self.url.text.startswith(("http://", "https://")):
+        if not is_url(self.url.text):
             said = f"{self.url.text!r} is no URL" if self.url.text else "the API's URL is not known"
             raise CommandError(
                 Exit.USAGE,
@@ -73,6 +73,11 @@ class Configuration:
             "there is no token",
             hint=f"set {TOKEN} or {TOKEN_FILE}, or: orchestrator config set token < FILE",
         )
+
+
+def is_url(text: str) -> bool:
+    """Whether that could be where the API is."""
+    return text.startswith(("http://", "https://"))
 
 
 def load(environment: Mapping[str, str]) -> Configuration:

@@ -131,10 +131,11 @@ def list_(settings: Settings, project: Chosen, limit: int | None) -> None:
         return
     say_table(
         f"Deployments of project {project}",
-        ("No.", "Standing", "Image", "Created"),
+        ("No.", "Task", "Standing", "Image", "Created"),
         (
             (
                 str(item["number"]),
+                item["task_id"],
                 item["standing"],
                 item["image"] or "repository",
                 moment(item["created_at"]),

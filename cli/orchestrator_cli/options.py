@@ -57,6 +57,14 @@ def at_terminal() -> bool:
     return sys.stdin.isatty()
 
 
+def read_hidden(name: str) -> str:
+    """What stands on standard input; at a terminal one line, asked for by that name and not shown."""
+    if not at_terminal():
+        return sys.stdin.read()
+    said: str = click.prompt(name, hide_input=True, err=True)
+    return said
+
+
 def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
     if value and parameter.name:
         setattr(context.ensure_object(Settings), parameter.name, value)

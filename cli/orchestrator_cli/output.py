@@ -12,6 +12,10 @@ import click
 from orchestrator_cli.errors import CommandError
 
 WIDTH = 80
+# Columns that are copied or compared, hence never folded: ids and times.
+WHOLE = frozenset(
+    {"Task", "Created", "Last Updated", "Last used", "Opened", "Reported", "Set", "Until"}
+)
 
 
 def say_json(value: object) -> None:
@@ -37,7 +41,7 @@ def say_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]])
     console = Console(width=None if terminal else WIDTH, highlight=False, soft_wrap=False)
     table = Table(box=box.SQUARE if terminal else box.ASCII)
     for number, name in enumerate(columns):
-        table.add_column(name, no_wrap=number == 0 or name == "Task", overflow="fold")
+        table.add_column(name, no_wrap=number == 0 or name in WHOLE, overflow="fold")
     empty = True
     for row in rows:
         empty = False

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
 from orchestrator_cli.chosen import Chosen, project_argument
 from orchestrator_cli.errors import CommandError, Exit
-from orchestrator_cli.options import Settings, dry_run_option, json_option, with_settings
+from orchestrator_cli.options import (
+    Settings,
+    dry_run_option,
+    json_option,
+    read_hidden,
+    with_settings,
+)
 from orchestrator_cli.output import marked, moment, say_fields, say_json, say_table
 from orchestrator_cli.projects import confirm
 from orchestrator_cli.tasks import segment
@@ -37,7 +42,10 @@ def secret() -> None:
 def set_(
     settings: Settings, project: Chosen, name: str, from_file: Path | None, dry_run: bool
 ) -> None:
-    """Set a secret, from standard input or a file; one newline at its end is no part of it."""
+    """Set a secret, from standard input or a file; one newline at its end is no part of it.
+
+    At a terminal it is asked for, and not shown.
+    """
     made = settings.api.change(
         "PUT",
         f"/v1/projects/{project.id}/secrets/{segment(name)}",
@@ -92,17 +100,17 @@ def unset(settings: Settings, project: Chosen, name: str, yes: bool, dry_run: bo
 
 
 def _value(from_file: Path | None) -> str:
-    if from_file is None and sys.stdin.isatty():
-        raise CommandError(
-            Exit.USAGE,
-            "no_value",
-            "a secret is read from standard input or a file, never from the command line",
-            hint="orchestrator secret set PROJECT NAME < FILE, or --from-file FILE",
-        )
     try:
-        text = from_file.read_text(encoding="utf-8") if from_file else sys.stdin.read()
+        text = from_file.read_text(encoding="utf-8") if from_file else read_hidden("Value")
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(
             Exit.USAGE, "value_unreadable", f"the value cannot be read: {error}"
         ) from None
+    if not text.removesuffix("\n"):
+        raise CommandError(
+            Exit.USAGE,
+            "value_empty",
+            "there is no value",
+            hint="orchestrator secret set PROJECT NAME < FILE, or --from-file FILE",
+        )
     return text.removesuffix("\n")

@@ -44,7 +44,7 @@ def list_(settings: Settings, limit: int | None) -> None:
             (
                 item["id"],
                 item["name"],
-                ",".join(item["scopes"]),
+                ", ".join(item["scopes"]),
                 moment(item["last_used_at"]),
                 "revoked" if item["revoked_at"] else moment(item["expires_at"]),
             )
@@ -91,7 +91,8 @@ def create(
     if settings.as_json:
         say_json(made)
         return
-    shown = {"id": made["id"], "user": made["user_id"], "until": moment(made["expires_at"])}
+    until = moment(made["expires_at"]) if made["expires_at"] else "it is revoked"
+    shown = {"id": made["id"], "user": made["user_id"], "until": until}
     say_fields(shown | ({"token": made["token"]} if "token" in made else {"file": str(to)}))
 
 
