@@ -8,10 +8,12 @@ from agentsession_testing.bridge_world import (
     world,
 )
 from agentsession_testing.mailboxes import box
+from agentsession_testing.orchestrator_callers import ada, root, todo, vps, worker
 from agentsession_testing.real_claude import model
 from agentsession_testing.runner_process import cli
 
 __all__ = [
+    "ada",
     "agent",
     "box",
     "bridge",
@@ -19,5 +21,9 @@ __all__ = [
     "bridge_log_level",
     "cli",
     "model",
+    "root",
+    "todo",
+    "vps",
+    "worker",
     "world",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -11,33 +10,15 @@ import pytest
 from sqlalchemy import select
 
 from agentsession_testing.orchestrator import Orchestrator, problem
+from agentsession_testing.orchestrator_callers import engineering
 from orchestrator_api.tables import OutboxEntry
 
 COMMANDS = "/v1/graphs/commands"
 
 
 @pytest.fixture
-async def root(orchestrator: Orchestrator) -> AsyncIterator[httpx.AsyncClient]:
-    async with orchestrator.client(await orchestrator.token("root", "admin")) as client:
-        yield client
-
-
-@pytest.fixture
-async def worker(orchestrator: Orchestrator) -> AsyncIterator[httpx.AsyncClient]:
-    async with orchestrator.client(await orchestrator.token("bot", "worker")) as client:
-        yield client
-
-
-@pytest.fixture
-async def ada(orchestrator: Orchestrator) -> AsyncIterator[httpx.AsyncClient]:
-    async with orchestrator.client(await orchestrator.token("ada")) as client:
-        yield client
-
-
-@pytest.fixture
 async def task(ada: httpx.AsyncClient) -> str:
-    made = await ada.post("/v1/tasks", json={"kind": "engineering", "request": "Add a list"})
-    found: str = made.json()["id"]
+    found: str = (await engineering(ada))["id"]
     return found
 
 

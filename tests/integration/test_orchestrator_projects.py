@@ -16,12 +16,6 @@ from orchestrator_api.tables import AuditEntry
 TODO = {"name": "todo-app", "description": "Things to do"}
 
 
-@pytest.fixture
-async def ada(orchestrator: Orchestrator) -> AsyncIterator[httpx.AsyncClient]:
-    async with orchestrator.client(await orchestrator.token("ada")) as client:
-        yield client
-
-
 async def created(client: httpx.AsyncClient, **wish: Any) -> dict[str, Any]:
     response = await client.post("/v1/projects", json={**TODO, **wish})
     assert response.status_code == 201, response.text
