@@ -6,21 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
-from agentsession_testing.chart import KEY, Helm, find_helm
+from agentsession_testing.chart import KEY, Helm
 from agentsession_testing.promtool import RULES, promtool, run_promtool
 
 HERE = 'namespace="system"'
 MINUTES = 90
 # Values a minute; prometheus' own notation: first value, step, count.
 NONE, RARE, OFTEN = f"0x{MINUTES}", f"0+0.2x{MINUTES}", f"0+60x{MINUTES}"
-
-
-@pytest.fixture
-def helm(tmp_path: Path) -> Helm:
-    return find_helm(tmp_path)
 
 
 @dataclass(frozen=True)

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agentsession_core.naming import LABEL_NETWORK
 from agentsession_operator import network_check
-from agentsession_testing.chart import KEY, Helm, Object, find_helm
+from agentsession_testing.chart import KEY, Helm, Object
 
 SYSTEM, AGENTS = "agentsession-system", "agents"
 DEVELOPMENT: Object = {"modelServer": {"enabled": True}}
-
-
-@pytest.fixture
-def helm(tmp_path: Path) -> Helm:
-    return find_helm(tmp_path)
 
 
 def policies(objects: list[Object]) -> dict[tuple[str, str], Object]:

@@ -12,7 +12,7 @@ import yaml
 from pydantic import SecretStr
 
 from agentsession_core.settings import DATABASE_PASSWORD, ENCRYPTION_KEY, load_settings
-from agentsession_testing.chart import IMAGES, KEY, Helm, Object, find_helm
+from agentsession_testing.chart import IMAGES, KEY, Helm, Object
 from orchestrator_api.__main__ import parse_arguments
 from orchestrator_api.database import database_url
 from orchestrator_api.sealing import Sealer
@@ -23,11 +23,6 @@ URL = "postgresql://orchestrator@db.example.com:5433/orchestrator"
 PASSWORD = "a-password-of-this-test"
 POSTGRESQL: Object = {"orchestrator": {"database": {"url": URL, "password": PASSWORD}}}
 NONE: Object = {"orchestrator": {"enabled": False}}
-
-
-@pytest.fixture
-def helm(tmp_path: Path) -> Helm:
-    return find_helm(tmp_path)
 
 
 def named(objects: list[Object], kind: str, name: str = "agentsession-orchestrator") -> Object:

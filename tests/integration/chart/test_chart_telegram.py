@@ -11,18 +11,13 @@ import yaml
 from agentsession_bridge.access import read_access
 from agentsession_core import naming
 from agentsession_core.settings import load_settings
-from agentsession_testing.chart import IMAGES, KEY, Helm, Object, find_helm
+from agentsession_testing.chart import IMAGES, KEY, Helm, Object
 from workbench.install import telegram_values
 from workbench.settings import load_settings as workbench_settings
 
 TOKEN = "4200:a-token-of-this-test"
 BOT: Object = {"bridge": {"telegram": {"token": TOKEN}}}
 STAND_IN: Object = {"modelServer": {"enabled": True}, "telegramServer": {"enabled": True}}
-
-
-@pytest.fixture
-def helm(tmp_path: Path) -> Helm:
-    return find_helm(tmp_path)
 
 
 def named(objects: list[Object], kind: str, part: str) -> list[Object]:

@@ -28,6 +28,7 @@ IMAGES: Object = {
         },
     }
 }
+DEVELOPMENT: Object = {"modelServer": {"enabled": True}}
 KEY: Object = {"gateway": {"models": {"anthropic": {"apiKey": "sk-test-0123"}}}}
 
 
@@ -84,3 +85,25 @@ def find_helm(folder: Path) -> Helm:
     if program is None:
         pytest.fail("no helm: set HELM to its path, or run `make cluster`, which builds one")
     return Helm(program, folder)
+
+
+def identity(item: Object) -> tuple[str, str, str]:
+    """Kind, namespace and name."""
+    metadata = item["metadata"]
+    return item["kind"], metadata.get("namespace", ""), metadata["name"]
+
+
+def one(objects: list[Object], kind: str, name: str) -> Object:
+    """The only object of that kind and name."""
+    found = [o for o in objects if o["kind"] == kind and o["metadata"]["name"] == name]
+    assert len(found) == 1, (kind, name, [identity(o) for o in objects])
+    return found[0]
+
+
+def pod_specs(objects: list[Object]) -> dict[str, Object]:
+    """The pods of Deployments and StatefulSets, by name."""
+    return {
+        item["metadata"]["name"]: item["spec"]["template"]["spec"]
+        for item in objects
+        if item["kind"] in {"Deployment", "StatefulSet"}
+    }
