@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from pydantic import TypeAdapter
 from starlette.requests import Request
 
 from agentsession_core.problems import ProblemError
@@ -12,6 +13,7 @@ from orchestrator_api.rights import Operation
 from orchestrator_api.sealing import Sealer
 
 DRY_RUN: Final = "dry_run"
+_WORD: Final = TypeAdapter(bool)
 
 
 async def require_expected(request: Request) -> None:
@@ -22,6 +24,21 @@ async def require_expected(request: Request) -> None:
         raise ProblemError(422, "query_unknown", f"a change takes no parameter but {DRY_RUN}")
     if request.scope["route"].body_field is None and await request.body():
         raise ProblemError(422, "body_unexpected", "this call takes no body")
+
+
+def is_dry_run(request: Request) -> bool:
+    """Whether nothing is to be changed: every word that the route's own parameter takes for yes.
+
+    Raises ProblemError 422 for what is neither yes nor no, and for more than one.
+    """
+    said = request.query_params.getlist(DRY_RUN)
+    if not said:
+        return False
+    try:
+        (word,) = said
+        return _WORD.validate_python(word)
+    except ValueError:
+        raise ProblemError(422, "invalid", f"{DRY_RUN} is true or false, once") from None
 
 
 async def arguments_of(

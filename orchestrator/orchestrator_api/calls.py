@@ -20,7 +20,7 @@ from starlette.responses import Response
 from agentsession_core.caller import bearer_token
 from agentsession_core.problems import ProblemError
 from orchestrator_api import approvals, audit, idempotency
-from orchestrator_api.arguments import arguments_of, require_expected
+from orchestrator_api.arguments import arguments_of, is_dry_run, require_expected
 from orchestrator_api.authentication import authenticate
 from orchestrator_api.callers import Caller, Scope
 from orchestrator_api.deps import Deps
@@ -217,7 +217,7 @@ class Gate:
             idempotency_key=key,
             if_match=request.headers.get("if-match"),
             if_none_match=request.headers.get("if-none-match"),
-            dry_run=request.query_params.get("dry_run") == "true",
+            dry_run=is_dry_run(request),
         )
 
 

@@ -178,6 +178,27 @@ async def test_a_dry_run_changes_nothing(
         assert (await session.scalars(select(AuditEntry))).all() == []
 
 
+@pytest.mark.parametrize("word", ["true", "True", "TRUE", "1", "yes", "on"])
+async def test_every_yes_is_a_dry_run(ada: httpx.AsyncClient, word: str) -> None:
+    path = f"/v1/projects/{(await created(ada))['id']}"
+    tried = await ada.delete(f"{path}?dry_run={word}")
+    assert (tried.status_code, tried.headers["orchestrator-dry-run"]) == (204, "true")
+    assert (await ada.get(path)).status_code == 200
+
+
+@pytest.mark.parametrize("words", ["", "maybe", "true&dry_run=false", "false&dry_run=true"])
+async def test_what_is_no_answer_changes_nothing(ada: httpx.AsyncClient, words: str) -> None:
+    path = f"/v1/projects/{(await created(ada))['id']}"
+    assert problem(await ada.delete(f"{path}?dry_run={words}")) == (422, "invalid")
+    assert (await ada.get(path)).status_code == 200
+
+
+async def test_a_no_is_no_dry_run(ada: httpx.AsyncClient) -> None:
+    path = f"/v1/projects/{(await created(ada))['id']}"
+    assert (await ada.delete(f"{path}?dry_run=False")).status_code == 204
+    assert problem(await ada.get(path)) == (404, "project_not_found")
+
+
 @pytest.mark.parametrize("number", ["0", "-1", str(2**63), "1.5", "x"])
 async def test_numbers_that_no_project_has(ada: httpx.AsyncClient, number: str) -> None:
     assert problem(await ada.get(f"/v1/projects/{number}"))[0] == 422
