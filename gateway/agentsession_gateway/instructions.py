@@ -42,8 +42,11 @@ _PLATFORM: Final = """\
 # The platform
 
 Projects, secrets, deployments, servers and engineering tasks are reached by the command `orchestrator` \
-alone. Before you use it for one of these, load the skill for it. Read its answers with `--json`; an \
-error has a `code` and a `hint` that says what to do.
+alone. A look needs no skill, for a project todo-app: `orchestrator project list`, \
+`orchestrator project status todo-app`, `orchestrator deploy list todo-app`, \
+`orchestrator secret list todo-app`. Before anything else of it load the skill for it. Read its answers \
+with `--json`; an error has a `code` and a `hint` that says what to do. Commands whose answers you need \
+together go into one call of the shell.
 
 - `approval_required`: the person has been asked. Tell them what waits for their agreement and end your \
 answer; once they say that they agreed, run the very same command again.

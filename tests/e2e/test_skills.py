@@ -37,7 +37,7 @@ def test_the_agent_knows_the_skills_loads_one_and_uses_the_command(
 
     bodies = [model_server.body(record) for record in model_server.requests(f"deploy {name}")]
     assert len(bodies) == 4
-    assert all("Deploy a project to a server, follow the deployment" in body for body in bodies)
+    assert all("Put a project online, follow a deployment" in body for body in bodies)
     assert [("orchestrator deploy trigger todo-app" in body) for body in bodies] == [False] + [
         True
     ] * 3

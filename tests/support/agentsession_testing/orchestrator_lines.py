@@ -10,7 +10,8 @@ import click
 
 from orchestrator_cli.app import cli
 
-CONTROL = frozenset({"|", "||", "&&", ";", "<", ">", ">>"})
+JOINS = frozenset({"||", "&&", ";"})
+CONTROL = JOINS | {"|", "<", ">", ">>"}
 
 
 def shell_lines(text: str) -> Iterator[str]:
@@ -24,11 +25,19 @@ def spans(text: str) -> Iterator[str]:
     )
 
 
-def words_of(line: str) -> list[str]:
+def commands_of(line: str) -> Iterator[list[str]]:
+    """The words of each command of a line, without `orchestrator`."""
     words = shlex.split(line)
-    end = next((at for at, word in enumerate(words) if word in CONTROL), len(words))
-    assert words[0] == "orchestrator", line
-    return words[1:end]
+    ends = [at for at, word in enumerate(words) if word in CONTROL]
+    begins = [0, *(at + 1 for at in ends if words[at] in JOINS)]
+    for begin in begins:
+        assert words[begin] == "orchestrator", line
+        yield words[begin + 1 : next((end for end in ends if end > begin), len(words))]
+
+
+def words_of(line: str) -> list[str]:
+    """Those of its first command."""
+    return next(commands_of(line))
 
 
 def parse(words: list[str], *, name_is_enough: bool) -> None:

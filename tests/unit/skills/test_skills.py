@@ -13,12 +13,12 @@ from agentsession_core.api import Network
 from agentsession_gateway.instructions import render_instructions
 from agentsession_gateway.skill_format import problem_of
 from agentsession_testing.orchestrator_lines import (
+    commands_of,
     leaves,
     name_of,
     parse,
     shell_lines,
     spans,
-    words_of,
 )
 from orchestrator_cli.app import cli
 
@@ -37,6 +37,11 @@ def text_of(skill: Path) -> str:
 
 def description_of(skill: Path) -> str:
     return str(yaml.safe_load(text_of(skill).split("---")[1])["description"])
+
+
+def understand(line: str, *, name_is_enough: bool) -> None:
+    for words in commands_of(line):
+        parse(words, name_is_enough=name_is_enough)
 
 
 def test_the_six_are_there() -> None:
@@ -70,7 +75,7 @@ def test_commands(skill: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         *((span, True) for span in spans(text_of(skill))),
     ]:
         try:
-            parse(words_of(line), name_is_enough=name_is_enough)
+            understand(line, name_is_enough=name_is_enough)
         except click.ClickException as error:
             wrong[line] = error.format_message()
     assert wrong == {}
@@ -87,11 +92,12 @@ def test_commands(skill: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "orchestrator deploy",
         "orchestrator infra servers add web-2",
         "orchestrator nothing",
+        "orchestrator deploy check 42 && orchestrator nothing",
     ],
 )
 def test_what_the_command_does_not_understand_is_found(line: str) -> None:
     with pytest.raises(click.UsageError):
-        parse(words_of(line), name_is_enough=False)
+        understand(line, name_is_enough=False)
 
 
 def test_every_command_is_taught() -> None:
@@ -99,7 +105,8 @@ def test_every_command_is_taught() -> None:
     told = render_instructions(
         display_name=None, network=Network.NONE, has_platform=True, addition=""
     )
-    known = {name_of(words_of(line)) for line in [*shell_lines(texts), *spans(texts), *spans(told)]}
+    lines = [*shell_lines(texts), *spans(texts), *spans(told)]
+    known = {name_of(words) for line in lines for words in commands_of(line)}
     missing = {path for path in leaves(cli) if path[0] not in NOT_TAUGHT} - known
     assert missing == set()
 
