@@ -8,13 +8,19 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
+from agentsession_core.api import AgentSessionTemplate
+from agentsession_core.wire import Skill, SkillFile
 from agentsession_dev.model_server.rules import parse_rules
 from agentsession_dev.model_server.server import serve_in_thread
 from agentsession_testing.real_claude import last_body, running
+from agentsession_testing.runner_gateway import welcome
 from agentsession_testing.runner_process import Volume
+from agentsession_testing.skill_texts import skill
 
 pytestmark = [pytest.mark.claude, pytest.mark.timeout(180)]
+PLATFORM_ONLY = Path(__file__).resolve().parents[2] / "docs" / "examples" / "platform-only.yaml"
 
 
 def rules(used: int) -> bytes:
@@ -59,3 +65,26 @@ async def test_two_conversations_have_the_same_beginning(
         assert "statusline-setup" not in body
         assert "- general-purpose:" in body
     assert beginnings[0] == beginnings[1]
+
+
+async def test_an_agent_for_the_platform_only_carries_a_shell_and_skills(
+    volume: Volume, claude_binary: Path, model: str
+) -> None:
+    spec = AgentSessionTemplate.from_api(yaml.safe_load(PLATFORM_ONLY.read_text())).spec
+    assert spec.agent is not None
+    assert spec.agent.args is not None
+    assert spec.pod is not None
+    assert spec.pod.env is not None
+    variables = {item.name: item.value or "" for item in spec.pod.env}
+    invoices = Skill(name="invoices", files=[SkillFile(path="SKILL.md", content=skill("invoices"))])
+    given = welcome(args=spec.agent.args, instructions="Be brief.", skills=[invoices])
+    async with running(volume, claude_binary, model, given, variables) as run:
+        answer = await run.ask("t1", "RUN: echo works")
+        body = json.loads(await last_body(model))
+    assert answer.text == "It printed: works"
+    assert {tool["name"] for tool in body["tools"]} == {"Bash", "Skill"}
+    said = "".join(block["text"] for block in body["system"])
+    assert spec.agent.args[-1] in said
+    assert "# Memory" not in said
+    assert "Be brief." in json.dumps(body["messages"])
+    assert "- invoices:" in json.dumps(body["messages"])

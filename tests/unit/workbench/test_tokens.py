@@ -11,13 +11,15 @@ import click
 import pytest
 
 from agentsession_dev.model_server.rules import parse_rules
+from agentsession_testing.orchestrator_lines import commands_of, name_of
 from orchestrator_cli.app import cli
 from workbench.tokens.conversations import CONVERSATIONS, Conversation
 from workbench.tokens.counting import Spent, spent
 from workbench.tokens.mcp_server import answer
-from workbench.tokens.report import KNOWING, SKILLS, TOOLS, Measured, difference, tables
+from workbench.tokens.recorded import instructions
+from workbench.tokens.report import KNOWING, PLAIN, SKILLS, TOOLS, Measured, difference, tables
 from workbench.tokens.schemas import command_of, tool_call, tools_of
-from workbench.tokens.scripts import rules_of, with_skills, with_tools
+from workbench.tokens.scripts import AND, command_line, rules_of, with_skills, with_tools
 from workbench.tokens.skill_texts import read_skills
 
 SKILL_TEXTS = read_skills(Path(__file__).resolve().parents[3] / "skills")
@@ -62,6 +64,7 @@ def test_what_is_counted() -> None:
         system=6,
         repeated=of_first,
         answered=2 + call_words + 3,
+        opening={"tool `list`": tool_words, "system prompt": 3, "messages of the role user": 3},
     )
 
 
@@ -118,29 +121,53 @@ def test_both_scripts_do_the_same(conversation: Conversation) -> None:
         assert turn.skill is None or turn.skill in SKILL_TEXTS.texts
     with_command = parse_rules(rules_of(conversation, with_skills))
     with_calls = parse_rules(rules_of(conversation, with_tools(cli)))
-    loads = [turn.skill is not None for turn in conversation.turns]
-    for first, second, load in zip(with_command.rules, with_calls.rules, loads, strict=True):
-        assert len(first.steps) == len(second.steps) + load
+    for turn, first, second in zip(
+        conversation.turns, with_command.rules, with_calls.rules, strict=True
+    ):
+        assert len(first.steps) == (turn.skill is not None) + len(turn.shell_lines) + 1
+        assert len(second.steps) == len(turn.commands) + 1
 
 
 @BY_TITLE
-def test_a_skill_teaches_the_command_that_is_used_after_it(conversation: Conversation) -> None:
+def test_lines_hold_the_same_commands_in_the_same_order(conversation: Conversation) -> None:
     for turn in conversation.turns:
-        if turn.skill is not None:
-            command = " ".join(turn.commands[0].split()[:2])
-            assert f"orchestrator {command}" in SKILL_TEXTS.texts[turn.skill]
+        in_lines = [command for line in turn.shell_lines for command in line.split(AND)]
+        # What was refused the first time counts where it was done.
+        assert tuple(dict.fromkeys(reversed(in_lines)))[::-1] == turn.commands
+        for line in turn.shell_lines:
+            assert list(commands_of(command_line(line))) == [
+                [*shlex.split(command), "--json"] for command in line.split(AND)
+            ]
+
+
+@BY_TITLE
+def test_what_an_agent_with_skills_uses_was_taught_before(conversation: Conversation) -> None:
+    known = instructions(has_platform=True)
+    for turn in conversation.turns:
+        known += SKILL_TEXTS.texts[turn.skill] if turn.skill else ""
+        for command in turn.commands:
+            name = " ".join(name_of(shlex.split(command)))
+            assert f"orchestrator {name}" in known
 
 
 def test_the_report() -> None:
     totals = {TOOLS: 1000, KNOWING: 2000, SKILLS: 800}
-    measured = {
-        kind: Spent(2, sent=total - 10, tools=200, system=100, repeated=0, answered=10)
-        for kind, total in totals.items()
-    }
-    shown = tables([Measured("talk", "loop", measured)], "words", 4)
+
+    def measured(agent: str, less: int, **opening: int) -> Measured:
+        by_kind = {
+            kind: Spent(2, total - less - 10, 200, 100, repeated=0, answered=10, opening=opening)
+            for kind, total in totals.items()
+        }
+        return Measured("talk", agent, by_kind)
+
+    shown = tables(
+        [measured(PLAIN, 0, system=7), measured("cli", 300, tool=1_001, system=2)], "words", 4
+    )
     assert "4 tools, whose schemas are 100 tokens in each request, 25 a tool" in shown
-    assert "| talk | loop | 1,000 | 2,000 | 800 | −20 % | −60 % |" in shown
-    assert f"| talk | loop | {SKILLS} | 2 | 790 | 10 | 100 | 200 | 988 |" in shown
+    assert f"| talk | {PLAIN} | 1,000 | 2,000 | 800 | −20 % | −60 % |" in shown
+    assert f"| talk | {PLAIN} | {SKILLS} | 2 | 790 | 10 | 100 | 200 | 988 |" in shown
+    assert "| talk | cli: 500 | 1,000 | −50 % | 2,000 | −75 % | −51 %, −75 % |" in shown
+    assert "| system | 7 | 2 |\n| tool |  | 1,001 |\n| all | 7 | 1,003 |" in shown
     assert (difference(100, 100), difference(150, 100)) == ("0 %", "+50 %")
 
 

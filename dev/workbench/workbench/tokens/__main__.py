@@ -17,16 +17,17 @@ from orchestrator_cli.app import cli
 from workbench.bench.commit import commit_of
 from workbench.commands import run
 from workbench.tokens import plain_agents
-from workbench.tokens.claude_agents import ClaudeCode
+from workbench.tokens.claude_agents import ClaudeCode, by_template
 from workbench.tokens.conversations import CONVERSATIONS, Conversation
 from workbench.tokens.counting import spent
 from workbench.tokens.ground import Ground, new_ground
 from workbench.tokens.recorded import Bodies
-from workbench.tokens.report import KNOWING, SKILLS, TOOLS, Measured, tables
+from workbench.tokens.report import KNOWING, PLAIN, SKILLS, TOOLS, Measured, tables
 from workbench.tokens.schemas import tools_of
 from workbench.tokens.skill_texts import Skills, read_skills
 
 CLONE: Final = Path(__file__).resolve().parents[4]
+PLATFORM_ONLY: Final = CLONE / "docs" / "examples" / "platform-only.yaml"
 TOKENIZER: Final = "o200k_base"
 Talk = Callable[[Conversation, Ground, Skills], Coroutine[Any, Any, Bodies]]
 
@@ -42,18 +43,14 @@ Talk = Callable[[Conversation, Ground, Skills], Coroutine[Any, Any, Bodies]]
 @click.option("--to", type=click.Path(path_type=Path), help="Keep the figures as JSON.")
 def main(claude: Path, to: Path | None) -> None:
     """Counts the tokens of three conversations, with skills and with every tool in each request."""
-    code = ClaudeCode(claude)
     agents: dict[str, dict[str, Talk]] = {
-        "plain loop": {
+        PLAIN: {
             TOOLS: plain_agents.with_every_tool,
             KNOWING: plain_agents.with_tools_and_texts,
             SKILLS: plain_agents.with_skills_and_command,
         },
-        "Claude Code": {
-            TOOLS: code.with_every_tool,
-            KNOWING: code.with_tools_and_texts,
-            SKILLS: code.with_skills_and_command,
-        },
+        "Claude Code": _kinds(ClaudeCode(claude)),
+        "Claude Code, platform only": _kinds(by_template(claude, PLATFORM_ONLY, own_tools="")),
     }
     measured = [
         asyncio.run(_measure(conversation, agent, kinds))
@@ -65,6 +62,14 @@ def main(claude: Path, to: Path | None) -> None:
     version = run([str(claude), "--version"]).strip()
     click.echo(f"Commit {commit_of(CLONE)}, {version}.\n")
     click.echo(tables(measured, TOKENIZER, len(list(tools_of(cli)))))
+
+
+def _kinds(code: ClaudeCode) -> dict[str, Talk]:
+    return {
+        TOOLS: code.with_every_tool,
+        KNOWING: code.with_tools_and_texts,
+        SKILLS: code.with_skills_and_command,
+    }
 
 
 async def _measure(conversation: Conversation, agent: str, kinds: Mapping[str, Talk]) -> Measured:

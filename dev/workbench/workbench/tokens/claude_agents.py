@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
+
+from agentsession_core.api import AgentSessionTemplate
 from agentsession_testing.claude_cli import agent_volume
 from agentsession_testing.real_claude import running
 from agentsession_testing.runner_gateway import turn, welcome
@@ -22,15 +25,23 @@ from workbench.tokens.scripts import rules_of, with_skills, with_tools
 from workbench.tokens.skill_texts import Skills
 
 TURN_SECONDS: Final = 300.0
+TOOLS_OPTION: Final = "--tools"
 # What the CLI sends of its own in each request where it shows the other tools by name.
 OWN_TOOLS: Final = "Agent,Bash,Edit,Read,Skill,Write"
 
 
 @dataclass(frozen=True)
 class ClaudeCode:
-    """Conversations with the CLI at `binary`."""
+    """Conversations with the CLI at `binary`.
+
+    `args` and `environment` are a template's; `own_tools` are those of the CLI's own that an agent has
+    beside all of the platform's.
+    """
 
     binary: Path
+    own_tools: str = OWN_TOOLS
+    args: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     async def with_every_tool(
         self, conversation: Conversation, ground: Ground, _: Skills
@@ -52,7 +63,7 @@ class ClaudeCode:
         environment = {**ground.environment, "AGENTSESSION_SKILLS": str(skills.folder)}
         told = instructions(has_platform=True)
         rules = rules_of(conversation, with_skills)
-        return await self._talk(conversation, rules, environment, instructions=told)
+        return await self._talk(conversation, rules, environment, instructions=told, args=self.args)
 
     async def _with_tools(self, conversation: Conversation, ground: Ground, told: str) -> Bodies:
         server = {
@@ -70,7 +81,11 @@ class ClaudeCode:
             rules,
             environment,
             instructions=told,
-            args=("--tools", OWN_TOOLS, "--mcp-config", config),
+            args=(
+                *_without_tools(self.args),
+                *(TOOLS_OPTION, self.own_tools),
+                *("--mcp-config", config),
+            ),
         )
 
     async def _talk(
@@ -82,7 +97,11 @@ class ClaudeCode:
     ) -> Bodies:
         with served(rules) as model, agent_volume() as volume:
             async with running(
-                volume, self.binary, model.url, welcome(**given), environment
+                volume,
+                self.binary,
+                model.url,
+                welcome(**given),
+                {**environment, **self.environment},
             ) as run:
                 results = run.gateway.results
                 for number, each in enumerate(conversation.turns, start=1):
@@ -93,3 +112,21 @@ class ClaudeCode:
                         TURN_SECONDS,
                     )
             return model.bodies(conversation, [result.text for _, result in results])
+
+
+def by_template(binary: Path, file: Path, own_tools: str) -> ClaudeCode:
+    """With the arguments and the environment of a template's file. Raises OSError, ValueError."""
+    spec = AgentSessionTemplate.from_api(yaml.safe_load(file.read_text(encoding="utf-8"))).spec
+    args = (spec.agent.args if spec.agent else None) or []
+    variables = (spec.pod.env if spec.pod else None) or []
+    return ClaudeCode(
+        binary, own_tools, tuple(args), {item.name: item.value or "" for item in variables}
+    )
+
+
+def _without_tools(args: Sequence[str]) -> tuple[str, ...]:
+    """Without which of the CLI's own tools a template wants; two such options would be added up."""
+    if TOOLS_OPTION not in args:
+        return tuple(args)
+    at = args.index(TOOLS_OPTION)
+    return (*args[:at], *args[at + 2 :])

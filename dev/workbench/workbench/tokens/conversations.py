@@ -9,13 +9,20 @@ from dataclasses import dataclass
 class Turn:
     """What the person says, the skill that the work needs, the commands, and what is answered.
 
-    `commands` are command lines without `orchestrator` and `--json`, both kinds carry them out.
+    `commands` are command lines without `orchestrator` and `--json`, each a call of a tool. `lines` are
+    what goes into one call of a shell, where a skill joins commands of which one needs the other by `&&`.
     """
 
     said: str
     commands: tuple[str, ...]
     answer: str
     skill: str | None = None
+    lines: tuple[str, ...] = ()
+
+    @property
+    def shell_lines(self) -> tuple[str, ...]:
+        """What an agent with a shell carries out, one call each."""
+        return self.lines or self.commands
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,6 @@ LISTING = Conversation(
             ("project list",),
             "You have three projects: todo-app (1), analytics (2) and landing-page (3). None of them "
             "has been deployed yet.",
-            skill="project",
         ),
         Turn(
             "And how does todo-app stand?",
@@ -73,13 +79,15 @@ DEPLOYING = Conversation(
             (
                 "deploy check 1",
                 "infra allocate 1",
-                "deploy check 1",
                 "deploy trigger 1",
-                "task list --project 1",
             ),
             "shop has a port on web-1 now, and its deployment is queued. No worker has taken it yet; ask "
             "me again in a while.",
             skill="deploy",
+            lines=(
+                "deploy check 1 && deploy trigger 1",
+                "infra allocate 1 && deploy trigger 1",
+            ),
         ),
         Turn(
             "How far is it?",

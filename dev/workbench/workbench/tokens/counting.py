@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise, takewhile
 from typing import Any, Final
 
 # Prices of a prompt cache, in parts of the price of a token that is not cached.
 CACHE_WRITE: Final = 1.25
 CACHE_READ: Final = 0.1
+SYSTEM: Final = "system prompt"
 
 Count = Callable[[str], int]
 
@@ -20,7 +21,8 @@ class Spent:
     """Tokens of one conversation.
 
     `sent` of all calls, of which `tools` in tool schemas, `system` in system prompts; `repeated` is what
-    the call before had sent already, from its beginning on; `answered` is what the model wrote.
+    the call before had sent already, from its beginning on; `answered` is what the model wrote. `opening`
+    is what the first call holds, by name.
     """
 
     calls: int
@@ -29,6 +31,7 @@ class Spent:
     system: int
     repeated: int
     answered: int
+    opening: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -56,6 +59,7 @@ def spent(bodies: Sequence[dict[str, Any]], last_answer: str, count: Count) -> S
         system=sum(part.system for part in parts),
         repeated=repeated,
         answered=answers,
+        opening=_opening(bodies[0], count),
     )
 
 
@@ -70,6 +74,16 @@ class Parts:
         self.tools = sum(map(count, tools))
         self.system = sum(map(count, system))
         self.all = self.tools + self.system + sum(map(count, messages))
+
+
+def _opening(body: dict[str, Any], count: Count) -> dict[str, int]:
+    """What a call without a history holds: each tool, and the texts by who says them."""
+    found = {f"tool `{tool['name']}`": count(_json(tool)) for tool in body.get("tools", ())}
+    found[SYSTEM] = sum(map(count, _texts(body.get("system", ""))))
+    for message in body["messages"]:
+        name = f"messages of the role {message['role']}"
+        found[name] = found.get(name, 0) + sum(map(count, _texts(message["content"])))
+    return found
 
 
 def _common(before: Sequence[str], after: Sequence[str], count: Count) -> int:

@@ -48,7 +48,8 @@ async def with_skills_and_command(
     def do(name: str, given: dict[str, Any]) -> str:
         if name == SKILL_TOOL["name"]:
             return skills.texts[given["skill"]].strip()
-        return ground.shell(given["command"])
+        # A command that is refused is an answer too.
+        return ground.shell(f"{{ {given['command']}; }} 2>&1 || echo exit code $?")
 
     system = f"{instructions(has_platform=True)}\n# Skills\n\n{listed}\n"
     rules = rules_of(conversation, with_skills)

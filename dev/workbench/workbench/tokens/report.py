@@ -8,6 +8,7 @@ from typing import Final
 
 from workbench.tokens.counting import Spent
 
+PLAIN: Final = "plain loop"
 TOOLS: Final = "every tool"
 KNOWING: Final = "every tool, skills' texts"
 SKILLS: Final = "skills and command"
@@ -18,6 +19,10 @@ TOTALS: Final = (
 DETAILS: Final = (
     *("conversation", "agent", "carries", "calls", "sent", "answered"),
     *("of it system prompts", "of it tools", "sent, with a prompt cache"),
+)
+ACROSS: Final = (
+    *("conversation", "product", f"{PLAIN}, {TOOLS}", "beside it", f"{PLAIN}, {KNOWING}"),
+    *("beside it", "the same with a prompt cache"),
 )
 
 
@@ -46,6 +51,14 @@ def tables(measured: Sequence[Measured], tokenizer: str, tools: int) -> str:
         "",
         *_table(TOTALS, [_total(item) for item in measured]),
         "",
+        f"Each agent with {SKILLS} beside the {PLAIN}, which has no more than the platform's tools:",
+        "",
+        *_table(ACROSS, [row for item in measured for row in _across(item, measured)]),
+        "",
+        "What the first call of the first conversation holds:",
+        "",
+        *_openings(measured),
+        "",
         "In detail:",
         "",
         *_table(DETAILS, [row for item in measured for row in _details(item)]),
@@ -58,6 +71,31 @@ def _total(item: Measured) -> Sequence[str]:
     tools, knowing, skills = totals
     shown = (f"{total:,}" for total in totals)
     return (item.title, item.agent, *shown, difference(skills, tools), difference(skills, knowing))
+
+
+def _across(item: Measured, measured: Sequence[Measured]) -> Iterator[Sequence[str]]:
+    if item.agent == PLAIN:
+        return
+    loop = next(each for each in measured if (each.title, each.agent) == (item.title, PLAIN))
+    bare, knowing, skills = loop.by_kind[TOOLS], loop.by_kind[KNOWING], item.by_kind[SKILLS]
+    yield (
+        *(item.title, f"{item.agent}: {skills.total:,}"),
+        *(f"{bare.total:,}", difference(skills.total, bare.total)),
+        *(f"{knowing.total:,}", difference(skills.total, knowing.total)),
+        f"{difference(skills.cached, bare.cached)}, {difference(skills.cached, knowing.cached)}",
+    )
+
+
+def _openings(measured: Sequence[Measured]) -> Iterator[str]:
+    first = [item for item in measured if item.title == measured[0].title]
+    openings = {item.agent: item.by_kind[SKILLS].opening for item in first}
+    names = dict.fromkeys(name for opening in openings.values() for name in opening)
+    rows = [
+        [name, *(f"{opening[name]:,}" if name in opening else "" for opening in openings.values())]
+        for name in names
+    ]
+    totals = [f"{sum(opening.values()):,}" for opening in openings.values()]
+    yield from _table((f"with {SKILLS}", *openings), [*rows, ["all", *totals]])
 
 
 def _details(item: Measured) -> Iterator[Sequence[str]]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from workbench.tokens.conversations import Conversation, Turn
 from workbench.tokens.schemas import tool_call
 
+AND: Final = " && "
 Steps = Callable[[Turn], list[dict[str, Any]]]
 
 
@@ -32,7 +33,7 @@ def with_skills(turn: Turn) -> list[dict[str, Any]]:
     """Loads the skill if the turn needs one, then runs the commands in the shell."""
     skill = [{"tool": "Skill", "input": {"skill": turn.skill}}] if turn.skill else []
     return skill + [
-        {"tool": "shell", "input": {"command": command_line(command)}} for command in turn.commands
+        {"tool": "shell", "input": {"command": command_line(line)}} for line in turn.shell_lines
     ]
 
 
@@ -46,6 +47,6 @@ def with_tools(cli: click.Command, prefix: str = "") -> Steps:
     return steps
 
 
-def command_line(command: str) -> str:
+def command_line(line: str) -> str:
     """As an agent writes it."""
-    return f"orchestrator {command} --json"
+    return AND.join(f"orchestrator {command} --json" for command in line.split(AND))
