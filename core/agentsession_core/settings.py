@@ -199,6 +199,25 @@ class RateLimitSettings(SettingsModel):
     burst: int = Field(default=120, ge=1, le=100_000)
 
 
+class RetentionSettings(SettingsModel):
+    """Days that the orchestrator keeps what is over. 0: for ever. The audit log is kept longest."""
+
+    tasks: int = Field(default=90, ge=0, le=36_500)
+    incidents: int = Field(default=180, ge=0, le=36_500)
+    summaries: int = Field(default=180, ge=0, le=36_500)
+    approvals: int = Field(default=90, ge=0, le=36_500)
+    audit: int = Field(default=365, ge=0, le=36_500)
+
+    @model_validator(mode="after")
+    def _keeps_the_audit_log_longest(self) -> RetentionSettings:
+        others = (self.tasks, self.incidents, self.summaries, self.approvals)
+        if self.audit and not all(0 < days <= self.audit for days in others):
+            raise ValueError(
+                "audit must be kept longest: 0, or no fewer days than each of the others"
+            )
+        return self
+
+
 class OrchestratorSettings(SettingsModel):
     """The platform's API."""
 
@@ -210,6 +229,7 @@ class OrchestratorSettings(SettingsModel):
     # All: an agent's person is also asked about deployments and new values of secrets.
     approvals: str = Field(default="Destructive", pattern="^(Destructive|All)$")
     rate_limit: RateLimitSettings = RateLimitSettings()
+    retention_days: RetentionSettings = RetentionSettings()
 
 
 class RolloutSettings(SettingsModel):

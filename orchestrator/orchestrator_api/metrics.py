@@ -43,6 +43,12 @@ class Metrics:
             ["caller"],
             registry=self.registry,
         )
+        self._forgotten = Counter(
+            f"{PREFIX}_forgotten",
+            "Rows removed after their days: tasks, incidents, summaries, approvals, audit.",
+            ["what"],
+            registry=self.registry,
+        )
         self._outbox_entries = Gauge(
             f"{PREFIX}_outbox_entries",
             "Entries that wait to be published to Redis; no number while the database cannot be read.",
@@ -55,7 +61,7 @@ class Metrics:
         )
         self._tasks = Gauge(
             f"{PREFIX}_tasks",
-            "Tasks by kind and state.",
+            "Tasks by kind and state; ended ones are counted every five minutes.",
             ["kind", "state"],
             registry=self.registry,
         )
@@ -72,6 +78,10 @@ class Metrics:
     def rate_limited(self, caller: Caller) -> None:
         """A request was refused because its caller asks too often."""
         self._limited.labels(caller.kind.value).inc()
+
+    def forgotten(self, what: str, count: int) -> None:
+        """So many rows were kept for their days and are gone."""
+        self._forgotten.labels(what).inc(count)
 
     def stands(self, standing: Standing | None) -> None:
         """What the database holds now; None: nobody knows."""

@@ -38,6 +38,7 @@ from orchestrator_api.metrics import Metrics
 from orchestrator_api.migrating import migrate
 from orchestrator_api.ratelimits import RateLimits
 from orchestrator_api.relay import Relay
+from orchestrator_api.retention import Retention
 from orchestrator_api.sealing import Sealer, SealError
 from orchestrator_api.sweeping import Sweeper
 
@@ -129,6 +130,13 @@ async def serve(settings: Settings, secret_files: SecretFiles, host: str, *, clu
             uvicorn.Server(config).serve([listener]),
             relay.run(),
             Sweeper(database, publishing, now, relay.committed).run(),
+            Retention(
+                database,
+                publishing,
+                settings.orchestrator.retention_days,
+                now,
+                metrics.forgotten,
+            ).run(),
             Decider(database, Decisions(redis), store, now, relay.committed).run(),
             standing.watch(database, now, metrics.stands),
         )

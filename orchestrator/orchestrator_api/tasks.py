@@ -36,6 +36,7 @@ SUCCEEDED: Final = "succeeded"
 FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
 BEGUN: Final = frozenset({RUNNING, WAITING})
+UNFINISHED: Final = BEGUN | {QUEUED}
 ENDED: Final = frozenset({SUCCEEDED, FAILED, CANCELLED})
 _NEXT: Final = {
     QUEUED: frozenset({RUNNING, CANCELLED}),

@@ -29,6 +29,9 @@ async def test_what_waits_is_counted_and_has_an_age(orchestrator: Orchestrator) 
     assert found.outbox_entries >= 3
     assert found.outbox_oldest_seconds == pytest.approx(300, abs=30)
     assert found.tasks == {("engineering", "queued"): 1, ("engineering", "cancelled"): 1}
+    known = {("deploy", "failed"): 7}
+    again = await read_standing(orchestrator.database, later, known)
+    assert again.tasks == {("engineering", "queued"): 1, **known}, "those are not counted again"
     ahead = await read_standing(orchestrator.database, later - timedelta(hours=1))
     assert ahead.outbox_oldest_seconds == 0.0, "another replica's clock may be ahead"
 
@@ -47,7 +50,13 @@ async def test_a_database_that_goes_is_no_number_and_none_that_is_old(
         return value("tasks", kind="engineering", state="queued")
 
     watching = asyncio.create_task(
-        watch(database, orchestrator_on_sqlite.now, metrics.stands, every_seconds=0.01)
+        watch(
+            database,
+            orchestrator_on_sqlite.now,
+            metrics.stands,
+            every_seconds=0.01,
+            ended_every_seconds=0.05,
+        )
     )
     try:
         await until(lambda: queued() == 1.0, "the task is counted")
@@ -58,6 +67,13 @@ async def test_a_database_that_goes_is_no_number_and_none_that_is_old(
         async with database.writing() as session:
             await session.execute(text("ALTER TABLE away RENAME TO tasks"))
         await until(lambda: queued() == 1.0, "the task is counted again")
+        async with database.writing() as session:
+            await session.execute(text("UPDATE tasks SET state = 'failed'"))
+
+        def failed() -> float | None:
+            return value("tasks", kind="engineering", state="failed")
+
+        await until(lambda: (failed(), queued()) == (1.0, None), "ended tasks are counted, too")
     finally:
         watching.cancel()
 

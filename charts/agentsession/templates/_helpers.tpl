@@ -57,6 +57,12 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- if and $database.password $database.existingSecret -}}
 {{- fail "give only one of orchestrator.database.password and orchestrator.database.existingSecret" -}}
 {{- end -}}
+{{- $days := .Values.orchestrator.retentionDays -}}
+{{- range $what, $kept := omit $days "audit" -}}
+{{- if and (gt (int $days.audit) 0) (or (eq (int $kept) 0) (gt (int $kept) (int $days.audit))) -}}
+{{- fail (printf "orchestrator.retentionDays.audit is %d and .%s is %d: the audit log is kept longest, give it as many days, or 0 for ever" (int $days.audit) $what (int $kept)) -}}
+{{- end -}}
+{{- end -}}
 {{- $telegram := .Values.bridge.telegram -}}
 {{- if and $telegram.token $telegram.existingSecret -}}
 {{- fail "give only one of bridge.telegram.token and bridge.telegram.existingSecret" -}}
@@ -189,6 +195,7 @@ https://api.anthropic.com
     "metricsPort" 9090
     "url" (printf "http://%s.%s.svc:8080" (include "agentsession.name" (list . "orchestrator")) .Release.Namespace)
     "approvals" .Values.orchestrator.approvals
+    "retentionDays" .Values.orchestrator.retentionDays
     "rateLimit" (dict "requestsPerMinute" (int $rateLimit.requestsPerMinute) "burst" (int $rateLimit.burst))
     "database" (dict "url" ($database.url | default "sqlite:////var/lib/orchestrator/orchestrator.db") "connections" (int $database.connections))
     | toYaml -}}

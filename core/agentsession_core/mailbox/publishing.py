@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 from agentsession_core.mailbox import keys
@@ -32,6 +32,11 @@ class Publishing(Scripted):
             [REMEMBERED_SECONDS, "" if limit is None else limit, *said],
         )
         return answer[0] == "new"
+
+    async def forget(self, streams: Sequence[str]) -> None:
+        """Removes streams that nobody will read."""
+        if streams:
+            await self._redis.unlink(*streams)
 
     async def entries(self, stream: str) -> AsyncIterator[dict[str, str]]:
         """The fields of all entries, oldest first."""

@@ -51,6 +51,7 @@ class AuditEntry(Table):
     __tablename__ = "audit_log"
     __table_args__ = (
         Index("ix_audit_log_user_id_id", "user_id", "id"),
+        Index("ix_audit_log_at", "at"),
         {"sqlite_autoincrement": True},
     )
 
@@ -73,6 +74,7 @@ class Approval(Table):
     __tablename__ = "approvals"
     __table_args__ = (
         Index("ix_approvals_user_id_created_at", "user_id", "created_at"),
+        Index("ix_approvals_expires_at", "expires_at"),
         # The person is asked once, however often and from however many calls an agent asks.
         Index(
             "uq_approvals_open",

@@ -18,6 +18,7 @@ class Incident(Table):
     __table_args__ = (
         Index("ix_incidents_user_id_id", "user_id", "id"),
         Index("ix_incidents_project_id", "project_id"),
+        Index("ix_incidents_resolved_at", "resolved_at"),
         {"sqlite_autoincrement": True},
     )
 
@@ -42,6 +43,7 @@ class Summary(Table):
         Index("ix_summaries_user_id_id", "user_id", "id"),
         Index("ix_summaries_session_uid_id", "session_uid", "id"),
         Index("ix_summaries_project_id", "project_id"),
+        Index("ix_summaries_created_at", "created_at"),
         {"sqlite_autoincrement": True},
     )
 

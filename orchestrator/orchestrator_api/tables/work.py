@@ -19,6 +19,9 @@ class Task(Table):
     __table_args__ = (
         Index("ix_tasks_user_id_number", "user_id", "number"),
         Index("ix_tasks_project_id", "project_id"),
+        Index("ix_tasks_finished_at", "finished_at"),
+        # All that counting them needs.
+        Index("ix_tasks_state_kind", "state", "kind"),
         {"sqlite_autoincrement": True},
     )
 

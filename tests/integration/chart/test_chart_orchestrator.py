@@ -62,6 +62,7 @@ def test_every_value_reaches_the_configuration(helm: Helm, tmp_path: Path) -> No
     chosen = {
         "approvals": "All",
         "database": {"url": URL, "connections": 3},
+        "retentionDays": {"tasks": 1, "audit": 0},
         "rateLimit": {"requestsPerMinute": 1_000_000, "burst": 3},
     }
     file = tmp_path / "config.yaml"
@@ -70,6 +71,8 @@ def test_every_value_reaches_the_configuration(helm: Helm, tmp_path: Path) -> No
     settings = load_settings(file).orchestrator
     assert settings.approvals == "All"
     assert (settings.database.url, settings.database.connections) == (URL, 3)
+    kept = settings.retention_days
+    assert (kept.tasks, kept.incidents, kept.audit) == (1, 180, 0)
     assert settings.rate_limit.model_dump() == {"requests_per_minute": 1_000_000, "burst": 3}
 
 
@@ -237,6 +240,8 @@ def test_make_demo_says_how_to_reach_it(helm: Helm) -> None:
             "only one of orchestrator.database.password",
         ),
         ({"database": {"connections": 0}}, "orchestrator/database/connections"),
+        ({"retentionDays": {"tasks": 366}}, "retentionDays.audit is 365 and .tasks is 366"),
+        ({"retentionDays": {"incidents": 0}}, "retentionDays.audit is 365 and .incidents is 0"),
     ],
 )
 def test_wrong_values_are_refused_with_a_message(helm: Helm, values: Object, message: str) -> None:
