@@ -40,11 +40,15 @@ async def readiness(session: AsyncSession, project: Project, image: str | None) 
         select(func.count()).select_from(Allocation).where(Allocation.project_id == project.id)
     )
     running = await unfinished(session, project.id)
+    # Digits alone, an older project's name, are read as a number.
+    called = project.id if project.name.isdigit() else project.name
     missing = []
     if not (image or project.repository_url):
-        missing.append("a source: give the project a repository_url, or name an image")
+        missing.append(
+            f"a source: orchestrator project update {called} --repository-url URL, or name an image"
+        )
     if not ports:
-        missing.append("a port: orchestrator infra allocate-port")
+        missing.append(f"a port: orchestrator infra allocate {called}")
     return Readiness(tuple(missing), tuple(secrets), ports or 0, running)
 
 

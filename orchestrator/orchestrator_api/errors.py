@@ -13,9 +13,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from agentsession_core.cluster import ClusterUnavailableError
 from agentsession_core.problems import ProblemError, problem_response, service_unavailable
+from orchestrator_api.forms import why_invalid
 from orchestrator_api.request_ids import request_id_of
 
 _log = structlog.get_logger(__name__)
@@ -26,6 +28,7 @@ _UNAVAILABLE: Final = {
     PoolTimeoutError: ("database_unavailable", "the database has no connection free now"),
     ConnectionError: ("database_unavailable", "the database cannot be reached"),
 }
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # PostgreSQL's classes of what is over when it is tried again: connections, deadlocks, resources, locks,
 # an operator who stops it.
 _PASSING: Final = frozenset({"08", "40", "53", "55", "57"})
@@ -54,8 +57,27 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    code = "method_not_allowed" if error.status_code == 405 else "no_such_route"
-    return _refuse(request, ProblemError(error.status_code, code, str(error.detail)))
+    called = f"{request.method} {request.url.path[:200]}"
+    if error.status_code != 405:
+        detail = f"there is no {called}; GET {request.app.openapi_url} lists what there is"
+        return _refuse(request, ProblemError(error.status_code, "no_such_route", detail))
+    allowed = ", ".join(_methods_of(request))
+    detail = f"there is no {called}, but {allowed}"
+    response = _refuse(request, ProblemError(405, "method_not_allowed", detail))
+    response.headers["allow"] = allowed
+    return response
+
+
+def _methods_of(request: Request) -> list[str]:
+    # Each method is a route of its own, and the error knows only that of the first.
+    return [
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
 
 
 async def _on_disconnect(request: Request, _error: Exception) -> Response:
@@ -65,10 +87,7 @@ async def _on_disconnect(request: Request, _error: Exception) -> Response:
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    # Never the input: it may be a secret.
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return _refuse(request, ProblemError(422, "invalid", f"{where}: {first['msg']}"))
+    return _refuse(request, ProblemError(422, "invalid", why_invalid(error.errors())))
 
 
 async def _on_unavailable(request: Request, error: Exception) -> Response:

@@ -44,4 +44,9 @@ async def database_trouble(deps: Deps) -> str | None:
         async with asyncio.timeout(CHECK_SECONDS):
             return await outdated(deps.database)
     except (SQLAlchemyError, OSError, TimeoutError) as error:
-        return type(error).__name__
+        return away(error)
+
+
+def away(error: Exception) -> str:
+    """What is said of a part that could not be asked: the kind of error, never its words."""
+    return f"cannot be used now ({type(error).__name__})"

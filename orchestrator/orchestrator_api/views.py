@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from agentsession_core.naming import IDENTIFIER_PATTERN
+from orchestrator_api import forms
 
 T = TypeVar("T")
 
@@ -71,10 +72,7 @@ def _no_number(name: str) -> str:
 
 Time = Annotated[datetime, PlainSerializer(_iso, return_type=str, when_used="json")]
 UserId = Annotated[str, StringConstraints(pattern=IDENTIFIER_PATTERN)]
-# A project, a service, a server: part of host names, hence of their form.
-Name = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", max_length=63)
-]
+Name = Annotated[str, StringConstraints(pattern=forms.NAME, max_length=63)]
 # A word of digits is always a project's number: nobody may mean one project and name another.
 ProjectName = Annotated[Name, AfterValidator(_no_number)]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=63, strip_whitespace=True)]

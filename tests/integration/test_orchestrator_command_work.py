@@ -126,7 +126,11 @@ async def test_deployments(
     command: Command, project: str, server: None, worker: httpx.AsyncClient
 ) -> None:
     unready = await command("deploy", "check", project)
-    assert "allocate-port" in unready.out
+    name = (await command("project", "get", project, "--json")).json["name"]
+    assert f"orchestrator infra allocate {name}" in unready.out
+    await command("project", "create", "bare")
+    bare = await command("deploy", "check", "bare")
+    assert "orchestrator project update bare --repository-url" in bare.out
     refused = await command("deploy", "trigger", project, "--json")
     assert (refused.code, refused.error["code"]) == (Exit.CONFLICT, "not_deployable")
     assert refused.error["missing"]

@@ -51,3 +51,24 @@ async def test_cursors(orchestrator: Orchestrator) -> None:
         ):
             refused = await ada.get(path, params={"cursor": after})
             assert problem(refused) == (422, "cursor_invalid"), (path, after)
+
+
+async def test_routes_that_are_none(orchestrator: Orchestrator) -> None:
+    async with orchestrator.client(await orchestrator.token("ada")) as ada:
+        nothing = await ada.get("/v1/nothing")
+        assert problem(nothing) == (404, "no_such_route")
+        assert "no GET /v1/nothing; GET /v1/openapi.json" in nothing.json()["detail"]
+        other = await ada.put("/v1/projects")
+        assert problem(other) == (405, "method_not_allowed")
+        assert other.headers["allow"] == "GET, POST"
+
+
+async def test_a_body_of_another_kind(orchestrator: Orchestrator) -> None:
+    async with orchestrator.client(await orchestrator.token("ada")) as ada:
+        broken = await ada.post(
+            "/v1/projects", content="{bad", headers={"content-type": "application/json"}
+        )
+        form = await ada.post("/v1/projects", data={"name": "todo-app"})
+    assert problem(broken) == problem(form) == (422, "invalid")
+    assert broken.json()["detail"].startswith("body: no JSON: ")
+    assert "content-type: application/json" in form.json()["detail"]

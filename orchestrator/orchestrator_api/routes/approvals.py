@@ -9,6 +9,7 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
+from orchestrator_api import forms
 from orchestrator_api.approvals import APPROVED, DENIED, PENDING, decide
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Answer, Call, gate
@@ -24,7 +25,7 @@ LIST: Final = gate(Operation("approval.list", Scope.READ))
 GET: Final = gate(Operation("approval.get", Scope.READ))
 APPROVE: Final = gate(Operation("approval.approve", Scope.APPROVE, runs=False))
 DENY: Final = gate(Operation("approval.deny", Scope.APPROVE, runs=False))
-ApprovalId = Annotated[str, Path(pattern="^[0-9a-f]{12}$", examples=["0123456789ab"])]
+ApprovalId = Annotated[str, Path(pattern=forms.ID, examples=["0123456789ab"])]
 EXPIRED: Final = "expired"
 
 

@@ -14,7 +14,7 @@ from agentsession_core.mailbox.store import MailboxStore
 from orchestrator_api import graphs
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Call, gate
-from orchestrator_api.health import CHECK_SECONDS, database_trouble
+from orchestrator_api.health import CHECK_SECONDS, away, database_trouble
 from orchestrator_api.listing import page_of
 from orchestrator_api.paging import LIMIT, Cursor, Limit
 from orchestrator_api.rights import Operation
@@ -89,12 +89,12 @@ async def health(call: Call = HEALTH) -> Response:
 async def _by_redis(runs: MailboxStore | None) -> dict[str, str]:
     """Redis, and the parts that work with it: each is connected or does nothing."""
     if runs is None:
-        return {"redis": "unchecked"}
+        return {"redis": "not looked at by this process"}
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             there = await runs.connected()
     except (RedisError, OSError, TimeoutError) as error:
-        return {"redis": type(error).__name__, **dict.fromkeys(PARTS, "unknown")}
+        return {"redis": away(error), **dict.fromkeys(PARTS, "not known without Redis")}
     return {"redis": "ok", **{part: _word(connected=part in there) for part in PARTS}}
 
 

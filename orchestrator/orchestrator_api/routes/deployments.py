@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from agentsession_core.problems import ProblemError
-from orchestrator_api import deployments, projects, tasks
+from orchestrator_api import deployments, forms, projects, tasks
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Answer, Call, gate
 from orchestrator_api.paging import LIMIT, Cursor, Limit, cursor_after, key_of
@@ -27,9 +27,7 @@ CHECK: Final = gate(Operation("deploy.check", Scope.READ))
 LOGS: Final = gate(Operation("deploy.logs", Scope.READ))
 TRIGGER: Final = gate(Operation("deploy.trigger", Scope.WRITE, Approval.STRICT))
 ROLLBACK: Final = gate(Operation("deploy.rollback", Scope.WRITE, Approval.ALWAYS))
-Image = Annotated[
-    str, StringConstraints(max_length=512, pattern=r"^(|[A-Za-z0-9][A-Za-z0-9._/:@-]*)$")
-]
+Image = Annotated[str, StringConstraints(max_length=512, pattern=forms.IMAGE)]
 
 
 class NewDeployment(Wish):
@@ -129,7 +127,7 @@ async def trigger(
             raise ProblemError(
                 409,
                 "not_deployable",
-                "there is missing " + "; ".join(found.missing),
+                "the project lacks " + "; ".join(found.missing),
                 members={"missing": list(found.missing)},
             )
         what = wish.image or project.repository_url

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from agentsession_core.problems import ProblemError
-from orchestrator_api import graphs, tasks
+from orchestrator_api import forms, graphs, tasks
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Answer, Call, gate
 from orchestrator_api.graphs import CommandKind
@@ -21,7 +21,6 @@ from orchestrator_api.listing import page_of
 from orchestrator_api.paging import LIMIT, Cursor, Limit
 from orchestrator_api.rights import Operation
 from orchestrator_api.routes.common import DryRun, problems
-from orchestrator_api.routes.tasks import TASK_ID
 from orchestrator_api.tables import GraphCommand, GraphNode, Task
 from orchestrator_api.views import Name, Page, Time, View, Wish
 
@@ -30,7 +29,7 @@ NODES: Final = gate(Operation("graph.nodes", Scope.ADMIN, runs=False, reads=True
 LIST: Final = gate(Operation("graph.commands", Scope.ADMIN, runs=False, reads=True))
 GET: Final = gate(Operation("graph.command", Scope.ADMIN, runs=False, reads=True))
 ASK: Final = gate(Operation("graph.ask", Scope.ADMIN, runs=False))
-CommandId = Annotated[str, Path(pattern="^[0-9a-f]{12}$", examples=["0123456789ab"])]
+CommandId = Annotated[str, Path(pattern=forms.ID, examples=["0123456789ab"])]
 
 
 class NodeView(View):
@@ -62,7 +61,7 @@ class NewCommand(Wish):
     )
 
     kind: CommandKind
-    task_id: Annotated[str, StringConstraints(pattern=TASK_ID)]
+    task_id: Annotated[str, StringConstraints(pattern=forms.TASK)]
     node: Name | Literal[""] = ""
 
     @model_validator(mode="after")
@@ -115,7 +114,7 @@ async def list_commands(
     call: Call = LIST,
     limit: Limit = LIMIT,
     cursor: Cursor = None,
-    task_id: Annotated[str | None, Query(pattern=TASK_ID)] = None,
+    task_id: Annotated[str | None, Query(pattern=forms.TASK)] = None,
 ) -> Response:
     """What administrators have asked, newest first. For administrators."""
     query = select(GraphCommand, Task).join(Task, Task.number == GraphCommand.task_number)

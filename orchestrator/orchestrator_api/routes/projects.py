@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
-from orchestrator_api import deployments, projects
+from orchestrator_api import deployments, forms, projects
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Answer, Call, gate
 from orchestrator_api.paging import LIMIT, Cursor, Limit
@@ -31,11 +31,9 @@ CREATE: Final = gate(Operation("project.create", Scope.WRITE))
 UPDATE: Final = gate(Operation("project.update", Scope.WRITE))
 DELETE: Final = gate(Operation("project.delete", Scope.WRITE, Approval.ALWAYS))
 
-# Credentials belong into a project's secrets, never into an address that is shown. Over HTTPS a name
-# alone is one, too: that is how tokens are given.
 RepositoryUrl = Annotated[
     str,
-    StringConstraints(max_length=2048, pattern=r"^(|https://[^@\s]+|ssh://([^:@/\s]+@)?[^@\s]+)$"),
+    StringConstraints(max_length=2048, pattern=forms.REPOSITORY),
 ]
 OfName = Annotated[
     str | None,

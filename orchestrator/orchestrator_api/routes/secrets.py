@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from agentsession_core.problems import ProblemError
-from orchestrator_api import projects
+from orchestrator_api import forms, projects
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Answer, Call, gate
 from orchestrator_api.rights import Approval, Operation
@@ -25,9 +25,7 @@ SET: Final = gate(Operation("secret.set", Scope.WRITE, Approval.STRICT, secret_b
 UNSET: Final = gate(Operation("secret.unset", Scope.WRITE, Approval.ALWAYS))
 SECRETS_LIMIT: Final = 200
 # What an environment variable may be called.
-SecretName = Annotated[
-    str, Path(pattern="^[A-Za-z_][A-Za-z0-9_]*$", max_length=128, examples=["DATABASE_URL"])
-]
+SecretName = Annotated[str, Path(pattern=forms.SECRET, max_length=128, examples=["DATABASE_URL"])]
 
 
 class SecretValue(Wish):

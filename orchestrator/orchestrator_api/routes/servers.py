@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from agentsession_core.problems import ProblemError
-from orchestrator_api import allocations, projects
+from orchestrator_api import allocations, forms, projects
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Answer, Call, gate
 from orchestrator_api.listing import page_of
@@ -28,9 +28,9 @@ REMOVE: Final = gate(Operation("server.remove", Scope.ADMIN, runs=False))
 ALLOCATIONS: Final = gate(Operation("allocation.list", Scope.READ))
 ALLOCATE: Final = gate(Operation("allocation.create", Scope.WRITE))
 RELEASE: Final = gate(Operation("allocation.release", Scope.WRITE, Approval.ALWAYS))
-ServerName = Annotated[str, Path(pattern="^[a-z0-9-]{1,63}$", examples=["vps-1"])]
+ServerName = Annotated[str, Path(pattern=forms.SERVER, examples=["vps-1"])]
 AllocationId = Annotated[int, Path(ge=1, le=2**53, examples=[1])]
-Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.:-]{1,253}$")]
+Host = Annotated[str, StringConstraints(pattern=forms.HOST)]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 _EXAMPLE: Final[dict[str, Any]] = {
     "name": "vps-1",

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from agentsession_core.mailbox import keys
-from orchestrator_api import deployments, graphs, projects, tasks
+from orchestrator_api import deployments, forms, graphs, projects, tasks
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Answer, Call, gate
 from orchestrator_api.listing import page_of
@@ -28,8 +28,7 @@ GET: Final = gate(Operation("task.get", Scope.READ))
 EVENTS: Final = gate(Operation("task.events", Scope.READ))
 CREATE: Final = gate(Operation("task.create", Scope.WRITE))
 CANCEL: Final = gate(Operation("task.cancel", Scope.WRITE))
-TASK_ID: Final = "^(engineering|analysis|deploy)-[0-9a-f]{12}$"
-TaskId = Annotated[str, Path(pattern=TASK_ID, examples=["deploy-0123456789ab"])]
+TaskId = Annotated[str, Path(pattern=forms.TASK, examples=["deploy-0123456789ab"])]
 LONGEST_WAIT_SECONDS: Final = 25
 EVENTS_AT_ONCE: Final = 500
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from agentsession_core.problems import ProblemError
+from orchestrator_api import forms
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Answer, Call, gate
 from orchestrator_api.listing import page_of
@@ -28,7 +29,7 @@ WHO: Final = gate(Operation("token.whoami", Scope.READ))
 LIST: Final = gate(Operation("token.list", Scope.TOKENS, runs=False, reads=True))
 CREATE: Final = gate(Operation("token.create", Scope.TOKENS, runs=False))
 REVOKE: Final = gate(Operation("token.revoke", Scope.TOKENS, runs=False))
-TokenId = Annotated[str, Path(pattern="^[0-9a-f]{12}$", examples=["0123456789ab"])]
+TokenId = Annotated[str, Path(pattern=forms.ID, examples=["0123456789ab"])]
 _EXAMPLE: Final[dict[str, Any]] = {"name": "laptop", "scopes": ["write"], "days": 90}
 
 

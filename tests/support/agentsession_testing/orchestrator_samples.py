@@ -175,7 +175,7 @@ HEALTH = {
 }
 READINESS = {
     "ready": False,
-    "missing": ["a port: orchestrator infra allocate-port"],
+    "missing": ["a port: orchestrator infra allocate todo-app"],
     "secrets": ["DATABASE_URL"],
     "ports": 0,
     "running_task": None,
