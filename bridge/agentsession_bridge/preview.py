@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from agentsession_bridge import texts
 from agentsession_bridge.formatting import format_answer
-from agentsession_bridge.formatting.messages import MESSAGE_UNITS, Message
-from agentsession_bridge.formatting.spans import utf16_length
+from agentsession_bridge.formatting.messages import Message
 from agentsession_core.mailbox.model import MailboxEvent
 from agentsession_core.wire import EventKind
 
@@ -60,9 +59,7 @@ class Preview:
         line = Message(f"<i>{html.escape(self.line, quote=False)}</i>", self.line)
         if first is None:
             return line
-        if utf16_length(first.text) + utf16_length(line.text) + 2 > MESSAGE_UNITS:
-            return first
-        return Message(f"{first.html}\n\n{line.html}", f"{first.text}\n\n{line.text}")
+        return first.followed_by(line) or first
 
     def _begin(self, data: Mapping[str, Any]) -> bool:
         if data.get("phase") != "begun":

@@ -34,9 +34,16 @@ def say(entry: Entry) -> Saying:
     if entry.kind == "notice":
         return Saying((_plain(entry.text),))
     formatted = format_answer(entry.text)
-    ending = _ENDINGS.get(entry.outcome)
-    messages = formatted.messages + ((_plain(ending),) if ending else ())
+    messages = formatted.messages
+    if ending := _ENDINGS.get(entry.outcome):
+        messages = _ended(messages, _plain(ending))
     return Saying(messages or (_plain(_EMPTY),), formatted.document)
+
+
+def _ended(messages: tuple[Message, ...], ending: Message) -> tuple[Message, ...]:
+    """An ending of its own would wait for the chat's pace: it stands below the last message."""
+    joined = messages[-1].followed_by(ending) if messages else None
+    return (*messages[:-1], joined) if joined else (*messages, ending)
 
 
 def _plain(text: str) -> Message:

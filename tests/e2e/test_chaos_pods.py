@@ -80,12 +80,7 @@ class Chaos:
 
     def part(self, component: str) -> str:
         """Uid of a part's pod."""
-        names = self.product.names
-        selector = (
-            f"app.kubernetes.io/instance={names.release},app.kubernetes.io/component={component}"
-        )
-        listed = self.product.core.list_namespaced_pod(names.namespace, label_selector=selector)
-        uid: str = listed.items[0].metadata.uid
+        uid: str = self.product.part(component)[0].metadata.uid
         return uid
 
     def evict_all(self) -> bool:
@@ -125,8 +120,7 @@ async def release_redis(product: Product) -> AsyncIterator[Redis]:
         for secret in json.loads(listed)["items"]
         if "redis-password" in secret.get("data", {})
     ]
-    selector = f"app.kubernetes.io/instance={names.release},app.kubernetes.io/component=redis"
-    pod = product.core.list_namespaced_pod(names.namespace, label_selector=selector).items[0]
+    pod = product.part("redis")[0]
     async with connect(f"redis://{pod.status.pod_ip}:6379/0", SecretStr(password)) as redis:
         yield redis
 

@@ -5,30 +5,17 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
-import subprocess
-import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
+from agentsession_testing.agents_command import ENVIRONMENT, agents
 from agentsession_testing.cluster import Product, reply_of
 from agentsession_testing.terminal import CTRL_C, Terminal, at_terminal
 from kubectl_agents.errors import Exit
 
 NewName = Callable[[str], str]
-# Where kubectl finds the program kubectl-agents.
-ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 SECONDS = 60.0
-
-
-def agents(
-    product: Product, *arguments: str, stdin: bytes = b"", code: Exit = Exit.OK
-) -> subprocess.CompletedProcess[bytes]:
-    command = ["kubectl", "agents", *arguments, "-n", product.names.sessions_namespace]
-    done = subprocess.run(command, input=stdin, capture_output=True, env=ENVIRONMENT, check=False)
-    assert done.returncode == code, (arguments, done.returncode, done.stdout, done.stderr)
-    return done
 
 
 def names_in(tar: bytes) -> dict[str, bytes]:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any
 
-import httpx
 import pytest
 
+from agentsession_testing.chatters import (
+    HANG,
+    SECONDS,
+    Chatter,
+    in_its_tool,
+    joined,
+    numbered,
+    sent_twice,
+    telegram_of,
+)
 from agentsession_testing.cluster import ModelServer, Product
 from agentsession_testing.node_processes import kill, require_local_node
 from agentsession_testing.serving import until
@@ -21,71 +27,17 @@ from agentsession_testing.telegram import Telegram
 
 # The people whom `make test` lets in; Eve is nobody's guest.
 ADA, BOB, EVE = 71, 72, 73
-SECONDS = 90.0
-HANG = "run: tail -f /dev/null"
-
-
-@dataclass
-class Chatter:
-    """One person at the bot's chat."""
-
-    product: Product
-    world: Telegram
-    user: int
-    since: int
-
-    @property
-    def session(self) -> str:
-        return f"telegram-{self.user}"
-
-    async def write(self, text: str) -> int:
-        """Write, and return the message's id."""
-        sent: int = (await self.world.write(self.user, text))["message_id"]
-        return sent
-
-    async def answers(self) -> list[str]:
-        """All that the bot has said since the test began."""
-        return [
-            str(message.get("text", ""))
-            for message in await self.world.messages(self.user)
-            if message["from"]["is_bot"] and message["message_id"] > self.since
-        ]
-
-    async def hears(self, words: str, times: int = 1) -> str:
-        """Wait until the bot has said something with these words so many times; return the newest."""
-        found: list[str] = []
-
-        async def said() -> bool:
-            found[:] = [text for text in await self.answers() if words in text]
-            return len(found) >= times
-
-        try:
-            await until(said, f"the bot says {words!r} to {self.user}", SECONDS)
-        except AssertionError as error:
-            seen = self.product.describe(self.session, self.product.get(self.session))
-            raise AssertionError(f"{error}; it said {await self.answers()}\n{seen}") from None
-        return found[-1]
-
-
-async def joined(product: Product, world: Telegram, user: int, name: str) -> Chatter:
-    """A person who has opened the bot's chat."""
-    await world.join(user, name)
-    newest = max((message["message_id"] for message in await world.messages(user)), default=0)
-    return Chatter(product, world, user, newest)
 
 
 @pytest.fixture
 async def world(product: Product) -> AsyncIterator[Telegram]:
-    with product.port_forward(f"svc/{product.names.release}-telegram-server", 8081) as url:
-        async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
-            yield Telegram(url, http)
+    async with telegram_of(product) as found:
+        yield found
 
 
 @pytest.fixture
 async def chatters(product: Product, world: Telegram) -> tuple[Chatter, Chatter]:
     """Ada and Bob, without any session from before."""
-    names = [f"telegram-{user}" for user in (ADA, BOB)]
-    product.kubectl("delete", "agentsession", *names, "--ignore-not-found", "--timeout=60s")
     return await joined(product, world, ADA, "Ada"), await joined(product, world, BOB, "Bob")
 
 
@@ -94,18 +46,12 @@ def ada(chatters: tuple[Chatter, Chatter]) -> Chatter:
     return chatters[0]
 
 
-async def in_its_tool(model_server: ModelServer, text: str, before: int) -> None:
-    """Wait until the model has sent the agent into its tool once more."""
-    await until(
-        lambda: len(model_server.requests(text)) > before, f"the agent runs {text!r}", SECONDS
-    )
-
-
 async def test_a_conversation_with_a_stop_a_wake_and_a_new_beginning(
     product: Product, ada: Chatter, model_server: ModelServer
 ) -> None:
+    last = (await ada.world.get("journal", kind="webhook"))["last"]
     theirs = await ada.write("remember that the sky is blue")
-    seen = await ada.world.wait("reaction", chat_id=ADA)
+    seen = await ada.world.wait("reaction", chat_id=ADA, after=last)
     assert seen["data"]["message_id"] == theirs
     await ada.hears("I wrote it into notes.txt")
     made = product.get(ada.session)
@@ -116,7 +62,7 @@ async def test_a_conversation_with_a_stop_a_wake_and_a_new_beginning(
 
     before = len(model_server.requests(HANG))
     await ada.write(HANG)
-    await in_its_tool(model_server, HANG, before)
+    await in_its_tool(model_server, HANG, before + 1)
     began = time.monotonic()
     await ada.write("/stop")
     await ada.hears("Stopped.")
@@ -165,6 +111,21 @@ async def test_two_people_never_see_anything_of_each_other_s(
     assert len(volumes) == 2
 
 
+async def test_what_comes_while_the_agent_falls_asleep_is_answered(
+    product: Product, ada: Chatter
+) -> None:
+    await ada.write("m0.")
+    await ada.hears("m0.")
+    product.patch(ada.session, idlePolicy={"suspendAfterSeconds": 1})
+    # Before its time is over, as it is, and while the run leaves.
+    for number, pause in enumerate((0.7, 0.9, 1.0, 1.1, 1.3, 1.6, 2.0), 1):
+        await asyncio.sleep(pause)
+        await ada.write(f"m{number}.")
+        await ada.hears(f"m{number}.")
+    assert len(await ada.answers()) == 8
+    print(f"{product.get(ada.session)['status']['runs']} runs")
+
+
 async def test_a_stranger_is_let_in_by_nobody(world: Telegram, product: Product) -> None:
     eve = await joined(product, world, EVE, "Eve")
     await eve.write("hello")
@@ -177,21 +138,8 @@ async def test_a_stranger_is_let_in_by_nobody(world: Telegram, product: Product)
     assert f"telegram-{EVE}" not in listed
 
 
-@pytest.fixture
-def bridge_pod(product: Product) -> Callable[[], Any]:
-    """The bridge's pod that runs now."""
-
-    def find() -> Any:
-        names = product.names
-        selector = f"app.kubernetes.io/instance={names.release},app.kubernetes.io/component=bridge"
-        found = product.core.list_namespaced_pod(names.namespace, label_selector=selector).items
-        return next((pod for pod in found if pod.metadata.deletion_timestamp is None), None)
-
-    return find
-
-
 async def test_a_bridge_that_dies_and_is_rolled_out_answers_everything_once_and_in_order(
-    product: Product, chatters: tuple[Chatter, Chatter], bridge_pod: Callable[[], Any]
+    product: Product, chatters: tuple[Chatter, Chatter]
 ) -> None:
     require_local_node()
     count, kills = 12, 0
@@ -200,7 +148,7 @@ async def test_a_bridge_that_dies_and_is_rolled_out_answers_everything_once_and_
         await asyncio.gather(*(c.write(f"m{number}.") for c in chatters))
         await asyncio.sleep(0.2)
         if number in (2, 6):
-            uid = bridge_pod().metadata.uid
+            uid = product.part("bridge")[0].metadata.uid
             # The one before may not be back yet: the kubelet takes its time.
             await until(partial(kill, uid, "agentsession-bridge"), "the bridge is killed", SECONDS)
             kills += 1
@@ -209,16 +157,10 @@ async def test_a_bridge_that_dies_and_is_rolled_out_answers_everything_once_and_
     assert kills == 2
     for chatter in chatters:
         await chatter.hears(f"m{count - 1}.")
-        words = [
-            re.findall(r"\bm\d+\.", text)
-            for text in dict.fromkeys(await chatter.answers())
-            if "You said" in text
-        ]
-        flat = [word for found in words for word in found]
-        assert flat == [f"m{number}." for number in range(count)]
         texts = await chatter.answers()
+        assert numbered(texts) == [f"m{number}." for number in range(count)]
         # What was on its way when it died is sent again: nobody can know whether it arrived.
-        assert len(texts) - len(set(texts)) <= kills + 1, texts
+        assert sent_twice(texts) <= kills + 1, texts
     product.kubectl(
         "rollout", "status", deployment, "--timeout=60s", namespace=product.names.namespace
     )

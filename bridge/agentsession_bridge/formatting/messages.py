@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agentsession_bridge.formatting.markdown import read_markdown
-from agentsession_bridge.formatting.spans import to_html, to_text
+from agentsession_bridge.formatting.spans import to_html, to_text, utf16_length
 from agentsession_bridge.formatting.split import split
 
 MESSAGE_UNITS = 4096
@@ -19,6 +19,13 @@ class Message:
 
     html: str
     text: str
+
+    def followed_by(self, other: Message) -> Message | None:
+        """Return both as one, an empty line between them; None if that is too long for a message."""
+        text = f"{self.text}\n\n{other.text}"
+        if utf16_length(text) > MESSAGE_UNITS:
+            return None
+        return Message(f"{self.html}\n\n{other.html}", text)
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,9 @@ from workbench.suites import run_suites
 # The model that Claude Code asks for by itself; any price will do.
 MODEL = "claude-opus-5-5"
 COPY_SECONDS = 86_400
-# The people of tests/e2e/test_telegram.py.
+# The people of tests/e2e/test_telegram.py, and the groups of tests/e2e/test_telegram_groups.py.
 ADA, BOB = 71, 72
+FORUM, TEAM = -1001234567890, -1001234567891
 OPERATOR_VALUES = {
     "backoffBaseSeconds": 1,
     "backoffLimitSeconds": 5,
@@ -194,5 +195,5 @@ def _test_values() -> dict[str, object]:
         "rollout": {"maxAtOnce": 1},
         "gateway": {"models": {"prices": {MODEL: price}}},
         "telegramServer": {"enabled": True},
-        "bridge": {"allowedUsers": [ADA, BOB]},
+        "bridge": {"allowedUsers": [ADA, BOB], "allowedGroups": [FORUM, TEAM]},
     }

@@ -209,6 +209,15 @@ class Product:
         ).items
         return found
 
+    def part(self, component: str) -> list[Any]:
+        """Pods of one of the product's parts, without those that are about to go."""
+        selector = (
+            f"app.kubernetes.io/instance={self.names.release},"
+            f"app.kubernetes.io/component={component}"
+        )
+        found = self.core.list_namespaced_pod(self.names.namespace, label_selector=selector)
+        return [pod for pod in found.items if pod.metadata.deletion_timestamp is None]
+
     def jobs(self, name: str) -> list[str]:
         """Names of the session's Jobs."""
         listed = self.batch.list_namespaced_job(
@@ -277,6 +286,17 @@ class ModelServer:
         return (
             self._http.get(f"/_control/requests/{record['sequence']}/body").raise_for_status().text
         )
+
+    @contextmanager
+    def with_rule(self, rule: Body) -> Iterator[None]:
+        """A rule that comes before all others within the block."""
+        before = self._http.get("/_control/rules").raise_for_status().json()
+        rules = {**before, "rules": [rule, *before["rules"]]}
+        self._http.put("/_control/rules", json=rules).raise_for_status()
+        try:
+            yield
+        finally:
+            self._http.put("/_control/rules", json=before).raise_for_status()
 
     def fail(self, count: int, text: str | None = None, **effect: Any) -> None:
         """Makes the next `count` main requests fail, or those whose newest text fits a regex."""

@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentsession_bridge.formatting import format_answer
+from agentsession_bridge.formatting.markdown import read_markdown
 from agentsession_bridge.formatting.messages import MESSAGE_UNITS, MOST_MESSAGES
+from agentsession_bridge.formatting.spans import to_html, to_text
+from agentsession_bridge.formatting.split import split
 from agentsession_dev.telegram_server.markup import parse_html, utf16_length
 
 
@@ -91,6 +94,39 @@ def test_a_very_long_answer_is_its_beginning_and_a_document() -> None:
     found = format_answer(short + "x")
     assert len(found.messages) == 1
     assert found.document == short + "x"
+
+
+def test_twenty_thousand_characters_of_everything() -> None:
+    """In the chat its beginning and a document; and each piece of it would be a message of its own."""
+    chapter = "\n\n".join(
+        [
+            "## פרק ראשון 👨‍👩‍👧",
+            "שלום **עולם** 😀 and *back* to `x < y && z`. " * 12,
+            "| שם | 😀 | n |\n|---|:-:|--:|\n" + "| מים | 👍🏽 | 1 < 2 |\n" * 20,
+            "```python\n" + "print('<b>', \"שלום\", '😀')  # a & b\n" * 25 + "```",
+            "- one\n- two\n  - three & <four>",
+            "> quoted [link](https://a.example/?x=1&y=2)",
+        ]
+    )
+    markdown = "\n\n".join([chapter] * (20_000 // len(chapter) + 1))
+    assert len(markdown) >= 20_000
+    found = format_answer(markdown)
+    assert (len(found.messages), found.document) == (1, markdown)
+    pieces = split(read_markdown(markdown), MESSAGE_UNITS)
+    assert len(pieces) > MOST_MESSAGES
+    for piece in pieces:
+        read = parse_html(to_html(piece))
+        # What is sent if the markup is refused is the same to read.
+        assert read.text == to_text(piece)
+        assert utf16_length(read.text) <= MESSAGE_UNITS
+    code = [
+        line
+        for piece in pieces
+        for line in to_text(piece).splitlines()
+        if line.startswith("print(")
+    ]
+    assert len(code) == 25 * markdown.count("```python")
+    assert set(code) == {"print('<b>', \"שלום\", '😀')  # a & b"}
 
 
 PIECES = st.sampled_from(
