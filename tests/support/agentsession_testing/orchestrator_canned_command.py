@@ -6,7 +6,6 @@ import io
 import json
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,24 +14,11 @@ import httpx
 import pytest
 
 from agentsession_testing.canned_orchestrator import CannedApi
+from agentsession_testing.clock import Clock
 from orchestrator_cli.app import run
 from orchestrator_cli.options import Settings
 
 Run = Callable[..., "Said"]
-
-
-@dataclass
-class Clock:
-    """Seconds that pass while somebody sleeps."""
-
-    now: float = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        """Sleeps."""
-        self.now += seconds
 
 
 class Said:

@@ -14,18 +14,11 @@ from agentsession_core.cluster import ClusterUnavailableError, Resource
 from agentsession_core.identity import TokenIdentity
 from agentsession_core.problems import ProblemError
 from agentsession_core.reviewer import REVIEWS_AT_ONCE, REVIEWS_AT_ONCE_PER_ADDRESS
+from agentsession_testing.clock import Clock
 from agentsession_testing.fake_cluster import FakeCluster, owned, review
 
 TOKEN = "the-token"
 POD = "ada-r3-abcde"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -13,20 +13,11 @@ from agentsession_dev.telegram_server.faults import (
     FloodLimits,
     Pace,
 )
-
-
-class Clock:
-    """A clock that goes when told."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+from agentsession_testing.clock import Clock
 
 
 def test_a_fault_hits_only_the_calls_it_names_and_is_counted_down() -> None:
-    book = FaultBook(Clock())
+    book = FaultBook(Clock(1000.0))
     book.inject(Fault(kind="lost", method="sendMessage", chat_id=7, count=2))
     assert book.take("sendMessage", 8) is None
     assert book.take("editMessageText", 7) is None
@@ -35,7 +26,7 @@ def test_a_fault_hits_only_the_calls_it_names_and_is_counted_down() -> None:
 
 
 def test_an_error_on_order_carries_its_code_and_reason() -> None:
-    book = FaultBook(Clock())
+    book = FaultBook(Clock(1000.0))
     book.inject(Fault(kind="error", code=403, reason="user is deactivated"))
     with pytest.raises(ApiError) as refused:
         book.take("sendMessage", 7)
@@ -47,7 +38,7 @@ def test_an_error_on_order_carries_its_code_and_reason() -> None:
 
 
 def test_a_flood_punishes_one_chat_until_its_time_is_over() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     book = FaultBook(clock)
     book.inject(Fault(kind="flood", chat_id=7, seconds=120))
     for passed, left in ((0.0, 120), (119.5, 1)):
@@ -62,7 +53,7 @@ def test_a_flood_punishes_one_chat_until_its_time_is_over() -> None:
 
 @pytest.mark.parametrize(("chat_id", "pace"), [(7, PRIVATE_PACE), (-100, GROUP_PACE)])
 def test_a_chat_over_its_pace_is_refused_until_the_next_token(chat_id: int, pace: Pace) -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     limits = FloodLimits(clock, enabled=True)
     for _ in range(pace.burst):
         limits.count(chat_id)
@@ -75,6 +66,6 @@ def test_a_chat_over_its_pace_is_refused_until_the_next_token(chat_id: int, pace
 
 
 def test_limits_can_be_switched_off() -> None:
-    limits = FloodLimits(Clock(), enabled=False)
+    limits = FloodLimits(Clock(1000.0), enabled=False)
     for _ in range(1000):
         limits.count(7)

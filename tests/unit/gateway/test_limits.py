@@ -25,6 +25,7 @@ from agentsession_gateway.limits import (
 from agentsession_gateway.model_proxy import BODY_BYTES, CALLS_AT_ONCE, SILENCE_SECONDS
 from agentsession_gateway.runner_api import EVENTS_BURST, EVENTS_PER_SECOND
 from agentsession_gateway.terminal_api import TERMINALS, TERMINALS_PER_SESSION
+from agentsession_testing.clock import Clock
 
 KIB, MIB = 1024, 1024 * 1024
 BATCH = EventBatch.model_json_schema()["properties"]["events"]["maxItems"]
@@ -54,16 +55,8 @@ def test_the_documented_limits_are_those_in_force() -> None:
     assert {cell[0]: cell[1] for cell in cells[2:]} == DOCUMENTED
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_rate_per_key() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     limiter = RateLimiter(rate=50, burst=256, clock=clock)
     assert limiter.take("a", 256)
     assert not limiter.take("a", 1)
@@ -74,7 +67,7 @@ def test_rate_per_key() -> None:
 
 
 def test_a_refusal_takes_nothing() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     limiter = RateLimiter(rate=10, burst=10, clock=clock)
     assert limiter.take("a", 6)
     assert not limiter.take("a", 5)
@@ -82,7 +75,7 @@ def test_a_refusal_takes_nothing() -> None:
 
 
 def test_a_bucket_never_holds_more_than_the_burst() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     limiter = RateLimiter(rate=10, burst=10, clock=clock)
     assert limiter.take("a", 10)
     clock.now += 3600
@@ -91,7 +84,7 @@ def test_a_bucket_never_holds_more_than_the_burst() -> None:
 
 
 def test_buckets_are_bounded() -> None:
-    limiter = RateLimiter(rate=1, burst=1, clock=Clock(), keys=3)
+    limiter = RateLimiter(rate=1, burst=1, clock=Clock(1000.0), keys=3)
     for key in "abcd":
         assert limiter.take(key, 1)
     assert not limiter.take("d", 1)
@@ -127,7 +120,7 @@ def test_bodies_share_a_budget() -> None:
 
 
 def test_cache_forgets_by_age_and_by_number() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     cache: TTLCache[str, int] = TTLCache(seconds=10, limit=2, clock=clock)
     cache.put("a", 1)
     clock.now += 9.9

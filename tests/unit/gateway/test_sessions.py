@@ -11,16 +11,9 @@ from agentsession_core.cluster import Resource
 from agentsession_core.problems import ProblemError
 from agentsession_core.settings import Settings
 from agentsession_gateway.sessions import ClusterSessionReader
+from agentsession_testing.clock import Clock
 from agentsession_testing.fake_cluster import FakeCluster
 from agentsession_testing.skill_texts import skill
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

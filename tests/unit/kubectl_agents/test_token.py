@@ -5,14 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from agentsession_testing.clock import Clock
 from kubectl_agents.tunnel import TOKEN_SECONDS, TOKEN_USED_SECONDS, TokenAuth
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

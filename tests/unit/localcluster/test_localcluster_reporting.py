@@ -8,24 +8,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from agentsession_testing.clock import Clock
 from localcluster.commands import run
 from localcluster.console import Reporter, elapsed
 from localcluster.errors import ClusterError, last_lines
 from localcluster.health import dns_query, node_is_ready
 from localcluster.waiting import wait_for
-
-
-class ManualClock:
-    """A clock that moves when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @pytest.mark.parametrize(
@@ -54,7 +42,7 @@ def test_a_missing_log_has_no_lines(tmp_path: Path) -> None:
 
 
 def test_a_condition_that_comes_in_time_is_waited_for() -> None:
-    clock = ManualClock()
+    clock = Clock()
 
     wait_for("it", lambda: clock.now >= 3, seconds=5, clock=clock, sleep=clock.sleep)
 
@@ -62,14 +50,14 @@ def test_a_condition_that_comes_in_time_is_waited_for() -> None:
 
 
 def test_a_deadline_names_what_was_waited_for() -> None:
-    clock = ManualClock()
+    clock = Clock()
 
     with pytest.raises(ClusterError, match="the node is ready: not within 5 s"):
         wait_for("the node is ready", lambda: False, seconds=5, clock=clock, sleep=clock.sleep)
 
 
 def test_an_ended_process_ends_the_wait_at_once() -> None:
-    clock = ManualClock()
+    clock = Clock()
 
     with pytest.raises(ClusterError, match="the process ended"):
         wait_for(

@@ -27,6 +27,7 @@ from agentsession_operator.network_check import (
     try_targets,
     wait_until,
 )
+from agentsession_testing.clock import Clock
 
 REDIS = Target("Redis", "r", 6379)
 API = Target("the API server", "kubernetes.default.svc", 443)
@@ -74,19 +75,8 @@ def test_one_hole_is_named_and_the_plugin_is_not_blamed(hole: Target) -> None:
     assert "Calico" not in text
 
 
-class Time:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
 def test_a_pod_that_is_sealed_late_is_said_to_have_been_open() -> None:
-    clock = Time()
+    clock = Clock()
     answers = {REDIS: [(True, "open"), (True, "open"), (False, "no answer")], API: [(False, "no")]}
     found = try_targets([REDIS, API], lambda item: answers[item].pop(0), clock, clock.sleep)
     assert [item.reached for item in found] == [False, False]
@@ -98,14 +88,14 @@ def test_a_pod_that_is_sealed_late_is_said_to_have_been_open() -> None:
 
 
 def test_what_stays_open_is_reached() -> None:
-    clock = Time()
+    clock = Clock()
     found = try_targets([REDIS, API], lambda _: (True, "open"), clock, clock.sleep)
     assert [item.reached for item in found] == [True, True]
     assert clock.now == SETTLE_SECONDS
 
 
 def test_a_control_is_tried_until_it_works() -> None:
-    clock = Time()
+    clock = Clock()
 
     def attempt() -> None:
         if clock.now < CONTROL_SECONDS / 2:

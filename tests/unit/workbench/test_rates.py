@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from agentsession_testing.canned_orchestrator import check_request, route_of
+from agentsession_testing.clock import Clock
 from workbench.bench.figures import Figure, Section, Target, Unit
 from workbench.rates.calls import CALLS, Call, Request
 from workbench.rates.driving import Driven, drive
@@ -58,16 +59,6 @@ def test_words_that_are_searched_for_are_in_some_articles() -> None:
     articles = [set(article_of(n).split()) for n in range(300)]
     found = [sum(set(words_of(n).split()) <= words for words in articles) for n in range(50)]
     assert 0 < sum(found) / len(found) < 30
-
-
-class Clock:
-    """Seconds that pass with each answer."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def driven_by(
