@@ -34,6 +34,7 @@ from agentsession_testing.gateway import (
     StreamEvent,
     stream_events,
 )
+from agentsession_testing.model_gateway import gateway
 from agentsession_testing.serving import plain_client, serving, until
 
 DONE = ResultRecord(TurnOutcome.SUCCEEDED, "done")
@@ -45,18 +46,6 @@ async def harness(store: MailboxStore, tmp_path: Path) -> AsyncIterator[Harness]
         harness = Harness(store, Settings(), tmp_path, upstream)
         harness.add_session()
         yield harness
-
-
-@asynccontextmanager
-async def gateway(harness: Harness) -> AsyncIterator[httpx.AsyncClient]:
-    server = build_server(harness.app(), "127.0.0.1", 0, harness.hub.close)
-    async with (
-        serving(server) as url,
-        plain_client(
-            base_url=url, headers={"authorization": f"Bearer {TOKEN}"}, timeout=20
-        ) as client,
-    ):
-        yield client
 
 
 @asynccontextmanager

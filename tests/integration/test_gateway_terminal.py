@@ -22,7 +22,6 @@ from agentsession_core.mailbox.model import ResultRecord
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import Settings
 from agentsession_core.terminal import PREFIX, TEXT_LIMIT
-from agentsession_gateway.server import build_server
 from agentsession_gateway.terminal_api import TERMINALS_PER_SESSION
 from agentsession_testing.fake_cluster import terminal_review
 from agentsession_testing.gateway import (
@@ -36,7 +35,8 @@ from agentsession_testing.gateway import (
     StreamEvent,
     stream_events,
 )
-from agentsession_testing.serving import plain_client, serving, until
+from agentsession_testing.model_gateway import gateway
+from agentsession_testing.serving import until
 
 PERSON = "token-of-a-person"
 ADA = f"{PREFIX}/{SESSION}"
@@ -52,21 +52,9 @@ async def harness(store: MailboxStore, tmp_path: Path) -> AsyncIterator[Harness]
         yield harness
 
 
-@asynccontextmanager
-async def serving_terminals(harness: Harness) -> AsyncIterator[httpx.AsyncClient]:
-    server = build_server(harness.app(), "127.0.0.1", 0, harness.hub.close)
-    async with (
-        serving(server) as url,
-        plain_client(
-            base_url=url, headers={"authorization": f"Bearer {PERSON}"}, timeout=20
-        ) as client,
-    ):
-        yield client
-
-
 @pytest.fixture
 async def client(harness: Harness) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving_terminals(harness) as client:
+    async with gateway(harness, PERSON) as client:
         yield client
 
 
@@ -263,7 +251,7 @@ class TestEvents:
             await stream.__aexit__(None, None, None)
 
     async def test_a_stopping_gateway_ends_the_stream(self, harness: Harness) -> None:
-        async with serving_terminals(harness) as client, events_of(client) as events:
+        async with gateway(harness, PERSON) as client, events_of(client) as events:
             harness.hub.close()
             with pytest.raises(StopAsyncIteration):
                 await next_event(events)

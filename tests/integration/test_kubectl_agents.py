@@ -37,7 +37,6 @@ class Agent:
     """Plays the run: takes turns, says things, answers."""
 
     def __init__(self, harness: Harness, folder: Path) -> None:
-        self._harness = harness
         self._store = harness.store
         self.folder = folder
         self.environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,8 @@ import httpx
 import yaml
 
 from agentsession_testing.gateway import TOKEN
-from agentsession_testing.serving import plain_client, process_environment
+from agentsession_testing.service_process import ServiceProcess, killed_at_the_end
+from agentsession_testing.serving import plain_client
 
 PROGRAM = ("-m", "agentsession_gateway")
 
@@ -29,18 +27,8 @@ def of_release(protocol: int) -> tuple[str, ...]:
     )
 
 
-@dataclass
-class GatewayProcess:
-    """A running process."""
-
-    process: asyncio.subprocess.Process
-    port: int
-    metrics_port: int
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+class GatewayProcess(ServiceProcess):
+    """A running gateway."""
 
     def client(self) -> httpx.AsyncClient:
         """A client with the token of the session's first run."""
@@ -49,27 +37,6 @@ class GatewayProcess:
             headers={"authorization": f"Bearer {TOKEN}"},
             timeout=20,
         )
-
-    async def ready(self) -> bool:
-        """Whether it is ready; fails with its last words when it has ended."""
-        if self.process.returncode is not None:
-            raise AssertionError((await self.logs())[-3:])
-        try:
-            async with self.client() as client:
-                return (await client.get("/readyz")).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    async def stop(self) -> int:
-        """Its exit code after SIGTERM."""
-        if self.process.returncode is None:
-            self.process.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(self.process.wait(), 20)
-
-    async def logs(self) -> list[str]:
-        """The lines it printed, once it has ended."""
-        assert self.process.stdout is not None
-        return (await self.process.stdout.read()).decode().splitlines()
 
 
 @asynccontextmanager
@@ -83,18 +50,10 @@ async def started_gateway(
     """A gateway that is killed at the end; secrets are the files of `folder`/secrets."""
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    process = await asyncio.create_subprocess_exec(
+    command = (
         *(sys.executable, *program, "--host", "127.0.0.1"),
         *("--config", str(config), "--secrets", str(folder / "secrets"), *arguments),
-        env=process_environment(kubeconfig),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
     )
     ports = settings.get("gateway", {})
-    gateway = GatewayProcess(process, ports.get("port", 0), ports.get("metricsPort", 0))
-    try:
-        yield gateway
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    async with killed_at_the_end(*command, kubeconfig=kubeconfig) as process:
+        yield GatewayProcess(process, ports.get("port", 0), ports.get("metricsPort", 0))

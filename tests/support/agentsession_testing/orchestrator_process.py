@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -16,6 +14,7 @@ import httpx
 import yaml
 
 from agentsession_testing.orchestrator import KEY
+from agentsession_testing.service_process import ServiceProcess, killed_at_the_end
 from agentsession_testing.serving import free_port, plain_client, process_environment
 
 PROGRAM = (sys.executable, "-m", "orchestrator_api")
@@ -83,59 +82,19 @@ class Installation:
         self, *arguments: str, kubeconfig: Path | None = None
     ) -> AsyncIterator[Server]:
         """A server that is killed at the end."""
-        process = await asyncio.create_subprocess_exec(
-            *(*self._command, "serve", "--host", "127.0.0.1", *arguments),
-            env=process_environment(kubeconfig),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        try:
-            yield Server(self, process)
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        command = (*self._command, "serve", "--host", "127.0.0.1", *arguments)
+        async with killed_at_the_end(*command, kubeconfig=kubeconfig) as process:
+            yield Server(process, self.port, self.metrics_port)
 
     @property
     def _command(self) -> tuple[str, ...]:
         return (*PROGRAM, "--config", str(self.config), "--secrets", str(self.secrets))
 
 
-@dataclass(frozen=True)
-class Server:
+class Server(ServiceProcess):
     """A running `orchestrator-api serve`."""
-
-    installation: Installation
-    process: asyncio.subprocess.Process
 
     def client(self, token: str = "", **headers: str) -> httpx.AsyncClient:
         """A client with a token."""
         own = {"authorization": f"Bearer {token}"} if token else {}
-        return plain_client(base_url=self.installation.url, headers={**own, **headers}, timeout=20)
-
-    async def ready(self) -> bool:
-        """Whether it is ready; fails with its last words when it has ended."""
-        if self.process.returncode is not None:
-            raise AssertionError((await self.logs())[-3:])
-        try:
-            async with self.client() as client:
-                return (await client.get("/readyz")).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    async def metrics(self) -> str:
-        """What Prometheus reads."""
-        async with plain_client() as client:
-            url = f"http://127.0.0.1:{self.installation.metrics_port}/metrics"
-            return (await client.get(url)).text
-
-    async def stop(self) -> int:
-        """Its exit code after SIGTERM."""
-        if self.process.returncode is None:
-            self.process.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(self.process.wait(), 20)
-
-    async def logs(self) -> list[str]:
-        """The lines it printed, once it has ended."""
-        assert self.process.stdout is not None
-        return (await self.process.stdout.read()).decode().splitlines()
+        return plain_client(base_url=self.url, headers={**own, **headers}, timeout=20)

@@ -17,9 +17,11 @@ class Leases:
     def __init__(self, *answers: bool | RedisError) -> None:
         self._answers = list(answers)
         self.given_back = 0
+        self.all_said = asyncio.Event()
 
     async def hold(self, key: str, holder: str, seconds: float) -> bool:
         if not self._answers:
+            self.all_said.set()
             await asyncio.Event().wait()
         answer = self._answers.pop(0)
         if isinstance(answer, RedisError):
@@ -56,7 +58,7 @@ async def test_an_orderly_end_gives_it_back() -> None:
     lease = Lease(leases, "a", lambda: 7.0)  # type: ignore[arg-type]
     await lease.take()
     task = asyncio.create_task(lease.keep())
-    await asyncio.sleep(0.01)
+    await asyncio.wait_for(leases.all_said.wait(), 10)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 
 import httpx
-import pytest
 
 from agentsession_dev.model_server.records import MAX_BODIES, MAX_RECORDS
 from model_server_client import (
@@ -21,17 +19,6 @@ from model_server_client import (
     records,
     rules,
 )
-
-
-@pytest.fixture
-def fake_time() -> FakeTime:
-    return FakeTime()
-
-
-@pytest.fixture
-async def client(fake_time: FakeTime) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_for(rules(), fake_time) as found:
-        yield found
 
 
 async def test_record_of_a_request(client: httpx.AsyncClient, fake_time: FakeTime) -> None:

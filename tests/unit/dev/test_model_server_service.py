@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -19,17 +18,6 @@ from model_server_client import (
     records,
     rules,
 )
-
-
-@pytest.fixture
-def fake_time() -> FakeTime:
-    return FakeTime()
-
-
-@pytest.fixture
-async def client(fake_time: FakeTime) -> AsyncIterator[httpx.AsyncClient]:
-    async with client_for(rules(), fake_time) as found:
-        yield found
 
 
 async def test_answer_in_one_piece(client: httpx.AsyncClient) -> None:

@@ -47,9 +47,11 @@ class Agent:
 
 @dataclass
 class FakeInbox:
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def take(self, order: TurnOrder, until: float) -> TurnOrder:
+        self.asked.set()
         await self.gate.wait()
         return replace(order, messages=(Message("m1", "hi", ("inbox/m1/a.txt",)),))
 
@@ -108,7 +110,7 @@ def stage(tmp_path: Path) -> Stage:
 async def test_the_agent_begins_when_its_files_are_there(stage: Stage) -> None:
     turns = stage.turns()
     running = asyncio.create_task(turns.run(WITH_FILE, SENDER))
-    await asyncio.sleep(0.01)
+    await asyncio.wait_for(stage.inbox.asked.wait(), 10)
     assert stage.agent.orders == []
     stage.inbox.gate.set()
     assert (await running).outcome == "Succeeded"
@@ -120,7 +122,7 @@ async def test_the_agent_begins_when_its_files_are_there(stage: Stage) -> None:
 async def test_a_stop_while_they_are_fetched_ends_the_turn(stage: Stage) -> None:
     turns = stage.turns()
     running = asyncio.create_task(turns.run(WITH_FILE, SENDER))
-    await asyncio.sleep(0.01)
+    await asyncio.wait_for(stage.inbox.asked.wait(), 10)
     turns.stop()
     assert (await running).outcome == "Cancelled"
     assert stage.agent.orders == []

@@ -43,7 +43,7 @@ class Ground:
     def client(self, callers: int) -> httpx.AsyncClient:
         """A client with a connection for each caller."""
         return plain_client(
-            base_url=self.server.installation.url,
+            base_url=self.server.url,
             timeout=ANSWER_SECONDS,
             limits=httpx.Limits(max_connections=callers, max_keepalive_connections=callers),
         )
@@ -52,7 +52,7 @@ class Ground:
         """What the command needs, of one of the people."""
         return {
             "PATH": os.environ["PATH"],
-            "ORCHESTRATOR_API_URL": self.server.installation.url,
+            "ORCHESTRATOR_API_URL": self.server.url,
             "ORCHESTRATOR_API_TOKEN": self.world.people[0].token,
             "ORCHESTRATOR_CONFIG": "/nonexistent",
         }
