@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from kubectl_agents import commands, completion, letting_in, talking
+from kubectl_agents import commands, letting_in, talking
+from kubectl_agents.completion_command import completion
 from kubectl_agents.errors import MEANINGS, Exit, PluginError
 from kubectl_agents.export import export
 from kubectl_agents.options import Settings, common
@@ -38,7 +39,7 @@ def cli(context: click.Context) -> None:
     context.ensure_object(Settings)
 
 
-for command in (*commands.ALL, *talking.ALL, *letting_in.ALL, export, completion.completion):
+for command in (*commands.ALL, *talking.ALL, *letting_in.ALL, export, completion):
     cli.add_command(command)
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from typing import Final
 
-import click
 from click.shell_completion import ShellComplete
 
-from kubectl_agents.errors import Exit, PluginError
-from kubectl_agents.options import Settings, common, with_settings
+from kubectl_agents.app import cli
+from kubectl_agents.options import Settings
 
-COMPLETER: Final = "kubectl_complete-agents"
 # What kubectl's own completion understands: no file names, and none but these.
 _NO_FILES: Final = ":4"
 _FILES: Final = ":0"
@@ -20,8 +17,6 @@ _FILES: Final = ":0"
 
 def candidates(arguments: list[str]) -> list[str]:
     """Lines for kubectl: what could stand in place of the last argument, then a directive."""
-    from kubectl_agents.app import cli
-
     *before, incomplete = arguments or [""]
     asked = ShellComplete(cli, {"obj": Settings()}, "kubectl agents", "")
     found = asked.get_completions(before, incomplete)
@@ -34,23 +29,3 @@ def main() -> None:
     """Entry point of the console script that kubectl calls."""
     for line in candidates(sys.argv[1:]):
         print(line)
-
-
-@click.command()
-@common
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish", "powershell"]))
-@with_settings
-def completion(settings: Settings, shell: str) -> None:
-    """Print kubectl's completion for a shell, which completes `kubectl agents` and session names too.
-
-    \b
-    Example:
-      source <(kubectl agents completion bash)
-    """
-    if shutil.which(COMPLETER) is None:
-        raise PluginError(
-            Exit.FAILED,
-            f"{COMPLETER} is not on PATH, where kubectl looks for it",
-            "it is installed beside kubectl-agents: add that folder to PATH",
-        )
-    click.echo(settings.kubectl.run("completion", shell), nl=False)

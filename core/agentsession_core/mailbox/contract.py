@@ -15,7 +15,6 @@ from agentsession_core.api.values import TurnOutcome
 
 Seconds = Annotated[str, StringConstraints(pattern=r"^\d+\.\d{6}$")]
 Number = Annotated[str, StringConstraints(pattern=r"^\d+$")]
-Flag = Literal["0", "1"]
 
 
 class Source(StrEnum):

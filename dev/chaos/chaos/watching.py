@@ -28,7 +28,6 @@ class Watching:
         self._ledger = ledger
         self._clock = clock
         self._last_turns: dict[str, str] = {}
-        self.longest_run_number: dict[str, int] = {}
 
     async def read_answers(self, persons: list[Person]) -> None:
         """Follows every outgoing stream until cancelled; what was taken is removed, as delivered."""

@@ -18,7 +18,6 @@ OCI = "application/vnd.oci.image"
 NAME_ANNOTATIONS = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 BUFFER_BYTES = 1024 * 1024
 LAYER_SUFFIX = ".tar"
-CONFIG_SUFFIX = ".json"
 
 
 def pack(stream: IO[bytes], reference: str, present: Collection[str], archive: Path) -> None:

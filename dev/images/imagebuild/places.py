@@ -31,11 +31,6 @@ class Places:
         return self.folder / "storage"
 
     @property
-    def layout(self) -> Path:
-        """Finished images in OCI layout, a folder for each: what archives are packed from."""
-        return self.folder / "layout"
-
-    @property
     def logs(self) -> Path:
         """A log for each step that runs another program."""
         return self.cache / "log"

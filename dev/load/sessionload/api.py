@@ -16,7 +16,6 @@ from agentsession_core import naming
 
 Body = dict[str, Any]
 MERGE = "application/merge-patch+json"
-STRATEGIC = "application/strategic-merge-patch+json"
 PAGE = 500
 WATCH_SECONDS = 3600
 CALL_SECONDS = 60.0

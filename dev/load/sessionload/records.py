@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,3 @@ class Journal:
     def close(self) -> None:
         """Ends writing."""
         self._file.close()
-
-
-def read_journal(file: Path) -> Iterator[dict[str, Any]]:
-    """The records of a journal; a line cut off in writing is left out."""
-    with file.open(encoding="utf-8") as lines:
-        for line in lines:
-            try:
-                record: dict[str, Any] = json.loads(line)
-            except ValueError:
-                continue
-            yield record

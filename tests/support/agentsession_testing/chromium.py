@@ -7,7 +7,6 @@ descriptor 3 and writes the same to 4.
 from __future__ import annotations
 
 import asyncio
-import base64
 import itertools
 import json
 import os
@@ -165,11 +164,6 @@ class Tab:
             await self.call(
                 "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1
             )
-
-    async def picture(self) -> bytes:
-        """What is seen, as PNG."""
-        shot = await self.call("Page.captureScreenshot", format="png")
-        return base64.b64decode(shot["data"])
 
 
 @asynccontextmanager
