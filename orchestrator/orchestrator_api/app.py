@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from agentsession_core.problems import ProblemError, problem_response
 from orchestrator_api.deps import Deps
+from orchestrator_api.describing import describe
 from orchestrator_api.errors import add_error_handlers
 from orchestrator_api.health import LIVE, READY, health_router
 from orchestrator_api.request_ids import REQUEST_ID_HEADER, request_id_of
@@ -74,6 +75,7 @@ def create_app(deps: Deps) -> FastAPI:
         app.include_router(router)
     app.middleware("http")(_each_request)
     add_error_handlers(app)
+    app.openapi = describe(app)  # type: ignore[method-assign]
     return app
 
 

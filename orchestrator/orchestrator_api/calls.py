@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from agentsession_core.caller import bearer_token
 from agentsession_core.problems import ProblemError
-from orchestrator_api import approvals, audit, idempotency
+from orchestrator_api import approvals, audit, conditions, idempotency
 from orchestrator_api.arguments import arguments_of, is_dry_run, require_expected
 from orchestrator_api.authentication import authenticate
 from orchestrator_api.callers import Caller, Scope
@@ -73,7 +73,7 @@ class Call:
 
     def require_version(self, version: int) -> None:
         """Raises ProblemError 412 when the caller speaks of another version."""
-        if self.if_match not in (None, "*", _etag(version)):
+        if not conditions.may_change(self.if_match, _etag(version)):
             raise ProblemError(
                 412,
                 "version_conflict",
@@ -92,7 +92,7 @@ class Call:
 
     def shown(self, body: BaseModel, version: int | None = None) -> Response:
         """The answer of a call that reads; 304 when the caller has that version."""
-        if version is not None and self.if_none_match == _etag(version):
+        if version is not None and conditions.is_known(self.if_none_match, _etag(version)):
             return Response(status_code=304, headers={"etag": _etag(version)})
         headers = {} if version is None else {"etag": _etag(version)}
         return Response(body.model_dump_json(), 200, headers, media_type="application/json")

@@ -138,7 +138,11 @@ async def test_versions(ada: httpx.AsyncClient) -> None:
     path = f"/v1/projects/{(await created(ada))['id']}"
     seen = (await ada.get(path)).headers["etag"]
     assert (await ada.get(path, headers={"if-none-match": seen})).status_code == 304
-    first = await ada.patch(path, json={"description": "1"}, headers={"if-match": seen})
+    # A proxy that packs the answers makes its tags weak.
+    for known in (f"W/{seen}", f'"9", {seen}'):
+        assert (await ada.get(path, headers={"if-none-match": known})).status_code == 304
+    either = {"if-match": f'"9", {seen}'}
+    first = await ada.patch(path, json={"description": "1"}, headers=either)
     assert first.headers["etag"] != seen
     late = await ada.patch(path, json={"description": "2"}, headers={"if-match": seen})
     assert problem(late) == (412, "version_conflict")

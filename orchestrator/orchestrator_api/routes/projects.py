@@ -73,22 +73,6 @@ class ProjectChange(Wish):
 class ProjectView(View):
     """A project."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": 42,
-                    **_EXAMPLE,
-                    "user_id": "ada",
-                    "status": "created",
-                    "summary": "",
-                    "created_at": "2026-11-25T09:00:00.000Z",
-                    "updated_at": "2026-11-25T09:00:00.000Z",
-                }
-            ]
-        }
-    )
-
     id: int
     name: str
     description: str
