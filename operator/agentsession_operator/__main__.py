@@ -30,7 +30,8 @@ from agentsession_core.tasks import run_until_first_ends
 from agentsession_operator import outage
 from agentsession_operator.app import build_registry, run_kopf
 from agentsession_operator.cache import Cache
-from agentsession_operator.cluster import Cluster, ClusterError
+from agentsession_operator.cluster import Cluster
+from agentsession_operator.cluster_errors import ClusterError
 from agentsession_operator.comparison import Comparison
 from agentsession_operator.epoch import Epoch
 from agentsession_operator.factory import build_admission, build_reconciler

@@ -4,62 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from aiohttp import ClientError
 from kubernetes_asyncio import client
 from kubernetes_asyncio.client import ApiClient
-from kubernetes_asyncio.client.exceptions import ApiException
 
 from agentsession_core import naming
+from agentsession_operator.cluster_errors import (
+    ClusterError,
+    ConflictError,
+    NotFoundError,
+    RefusedError,
+    answer_of,
+    error_of,
+)
 from agentsession_operator.model import Body, Key
 from agentsession_operator.story import EventText
 
-T = TypeVar("T")
 _MERGE: Final = "application/merge-patch+json"
 _PAGE: Final = 500
 _EXPIRED: Final = 410
-# What the API server, or something in front of it, says when it answers nobody of this process: it
-# has too much to do, is away, or does not take its token, which kubelet renews.
-_UNAVAILABLE: Final = frozenset({0, 401, 429, 502, 503, 504})
-CALL_SECONDS: Final = 30.0
-RETRY_AFTER_LIMIT: Final = 60.0
 _EVENTS: Final = 50
-
-
-class ClusterError(Exception):
-    """The API server refused or failed; `status` is its HTTP status."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(f"HTTP {status}: {message}")
-        self.status = status
-        self.message = message
-
-
-class NotFoundError(ClusterError):
-    """The object is not there (any more)."""
-
-
-class ConflictError(ClusterError):
-    """The object exists, has changed or is being deleted."""
-
-
-class RefusedError(ClusterError):
-    """Trying again at once is useless: RBAC, quota, an admission rule, an unfit object."""
-
-
-class UnavailableError(ClusterError):
-    """No call would do better now; `status` is 0 where no answer came.
-
-    `retry_after` is in seconds, as the API server asked for, else None.
-    """
-
-    def __init__(self, status: int, message: str, retry_after: float | None = None) -> None:
-        super().__init__(status, message)
-        self.retry_after = retry_after
 
 
 @dataclass(frozen=True)
@@ -83,7 +51,7 @@ class Cluster:
 
     async def create_claim(self, body: Body) -> Body:
         """Makes the claim and answers it as it is in the cluster."""
-        made = await _call(
+        made = await answer_of(
             self._core.create_namespaced_persistent_volume_claim(
                 body["metadata"]["namespace"], body, field_manager=naming.OPERATOR_FIELD_MANAGER
             )
@@ -93,7 +61,7 @@ class Cluster:
     async def read_claim(self, namespace: str, name: str) -> Body:
         """The claim as it is. Raises NotFoundError."""
         return self._as_body(
-            await _call(self._core.read_namespaced_persistent_volume_claim(name, namespace))
+            await answer_of(self._core.read_namespaced_persistent_volume_claim(name, namespace))
         )
 
     async def create_job(self, body: Body) -> Body:
@@ -103,13 +71,13 @@ class Cluster:
         """
         namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
         try:
-            made = await _call(
+            made = await answer_of(
                 self._batch.create_namespaced_job(
                     namespace, body, field_manager=naming.OPERATOR_FIELD_MANAGER
                 )
             )
         except ConflictError:
-            made = await _call(self._batch.read_namespaced_job(name, namespace))
+            made = await answer_of(self._batch.read_namespaced_job(name, namespace))
             existing = self._as_body(made)
             owners = existing["metadata"].get("ownerReferences", [])
             if owners != body["metadata"]["ownerReferences"]:
@@ -122,7 +90,7 @@ class Cluster:
     ) -> None:
         """Replaces the owner references of this very claim."""
         patch = {"metadata": {"uid": uid, "ownerReferences": owners or None}}
-        await _call(
+        await answer_of(
             self._core.patch_namespaced_persistent_volume_claim(
                 name,
                 namespace,
@@ -136,7 +104,7 @@ class Cluster:
         """Deletes this very claim; one that is gone is a success."""
         options = client.V1DeleteOptions(preconditions=client.V1Preconditions(uid=uid))
         try:
-            await _call(
+            await answer_of(
                 self._core.delete_namespaced_persistent_volume_claim(name, namespace, body=options)
             )
         except NotFoundError:
@@ -148,7 +116,7 @@ class Cluster:
             propagation_policy="Background", preconditions=client.V1Preconditions(uid=uid)
         )
         try:
-            await _call(self._batch.delete_namespaced_job(name, namespace, body=options))
+            await answer_of(self._batch.delete_namespaced_job(name, namespace, body=options))
         except NotFoundError:
             return
 
@@ -158,7 +126,7 @@ class Cluster:
             propagation_policy="Background",
             preconditions=client.V1Preconditions(uid=uid, resource_version=resource_version),
         )
-        await _call(
+        await answer_of(
             self._custom.delete_namespaced_custom_object(
                 naming.GROUP,
                 naming.VERSION,
@@ -171,7 +139,7 @@ class Cluster:
 
     async def read_session(self, key: Key) -> Body:
         """The session as it is. Raises NotFoundError."""
-        found: Body = await _call(
+        found: Body = await answer_of(
             self._custom.get_namespaced_custom_object(
                 naming.GROUP, naming.VERSION, key.namespace, naming.SESSION_PLURAL, key.name
             )
@@ -181,7 +149,7 @@ class Cluster:
     async def patch_status(self, key: Key, resource_version: str, patch: Body) -> Body:
         """Merges into the status of the session if it has not changed since."""
         body = {"metadata": {"resourceVersion": resource_version}, "status": patch}
-        patched: Body = await _call(
+        patched: Body = await answer_of(
             self._custom.patch_namespaced_custom_object_status(
                 naming.GROUP,
                 naming.VERSION,
@@ -219,7 +187,7 @@ class Cluster:
             "reportingComponent": naming.OPERATOR_FIELD_MANAGER,
             "reportingInstance": "",
         }
-        await _call(self._core.create_namespaced_event(key.namespace, body))
+        await answer_of(self._core.create_namespaced_event(key.namespace, body))
 
     async def events_about(self, namespace: str, uid: str) -> list[Body]:
         """What Kubernetes' own parts have said about an object lately."""
@@ -262,7 +230,7 @@ class Cluster:
         spec = client.V1SelfSubjectRulesReviewSpec(namespace=namespace)
         review = client.V1SelfSubjectRulesReview(spec=spec)
         status = self._as_body(
-            await _call(self._authorization.create_self_subject_rules_review(review))
+            await answer_of(self._authorization.create_self_subject_rules_review(review))
         )["status"]
         rules: list[Body] = status["resourceRules"]
         return None if status.get("incomplete") else rules
@@ -285,7 +253,7 @@ class Cluster:
         return {name.rsplit(".", 1)[-1]: schema for name, schema in schemas.items()}
 
     async def _get(self, path: str, query: list[tuple[str, str]]) -> Body:
-        return await _call(self._read_plain(path, query))
+        return await answer_of(self._read_plain(path, query))
 
     async def _read_plain(self, path: str, query: list[tuple[str, str]]) -> Body:
         response: Any = await self._api.call_api(
@@ -299,45 +267,10 @@ class Cluster:
         )
         text = await response.text()
         if response.status >= 400:
-            raise _error(response.status, text, response.headers)
+            raise error_of(response.status, text, response.headers)
         body: Body = json.loads(text)
         return body
 
     def _as_body(self, made: object) -> Body:
         body: Body = self._api.sanitize_for_serialization(made)
         return body
-
-
-async def _call(call: Awaitable[T]) -> T:
-    try:
-        async with asyncio.timeout(CALL_SECONDS):
-            return await call
-    except ApiException as error:
-        text = error.body or error.reason or ""
-        raise _error(error.status or 0, text, error.headers or {}) from error
-    except TimeoutError as error:
-        raise UnavailableError(0, f"no answer within {CALL_SECONDS:.0f} s") from error
-    except (ClientError, OSError) as error:
-        # Not all of aiohttp's errors are OSErrors: a kept connection that the server has closed.
-        raise UnavailableError(0, f"{type(error).__name__}: {error}") from error
-
-
-def _error(status: int, body: str | bytes, headers: Mapping[str, str]) -> ClusterError:
-    text = body.decode(errors="replace") if isinstance(body, bytes) else body
-    try:
-        message = json.loads(text).get("message", text)
-    except (ValueError, AttributeError):
-        message = text
-    message = str(message)[:1000]
-    if status in _UNAVAILABLE:
-        return UnavailableError(status, message, _seconds(headers.get("Retry-After")))
-    kinds = {403: RefusedError, 404: NotFoundError, 409: ConflictError, 422: RefusedError}
-    return kinds.get(status, ClusterError)(status, message)
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """The API server gives seconds, never a date."""
-    try:
-        return min(max(float(retry_after or ""), 0.0), RETRY_AFTER_LIMIT)
-    except ValueError:
-        return None

@@ -15,7 +15,8 @@ from prometheus_client import CollectorRegistry
 
 from agentsession_core import naming
 from agentsession_operator.cache import Cache, Shelf
-from agentsession_operator.cluster import Cluster, ClusterError
+from agentsession_operator.cluster import Cluster
+from agentsession_operator.cluster_errors import ClusterError
 from agentsession_operator.handlers import Handlers
 from agentsession_operator.metrics import WatchMetrics
 from agentsession_operator.model import ClaimView, JobView, Key, PodView

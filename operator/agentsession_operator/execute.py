@@ -12,12 +12,8 @@ from agentsession_operator.builders.claim import build_claim
 from agentsession_operator.builders.job import build_job
 from agentsession_operator.builders.owner import owner_reference
 from agentsession_operator.cache import Cache
-from agentsession_operator.cluster import (
-    Cluster,
-    ConflictError,
-    NotFoundError,
-    RefusedError,
-)
+from agentsession_operator.cluster import Cluster
+from agentsession_operator.cluster_errors import ConflictError, NotFoundError, RefusedError
 from agentsession_operator.ends import write_end
 from agentsession_operator.metrics import SessionMetrics
 from agentsession_operator.model import (

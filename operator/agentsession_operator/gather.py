@@ -17,7 +17,8 @@ from agentsession_operator.assess import current_run
 from agentsession_operator.builders.services import Services
 from agentsession_operator.cache import Cache
 from agentsession_operator.clocks import Clocks
-from agentsession_operator.cluster import Cluster, ClusterError, NotFoundError
+from agentsession_operator.cluster import Cluster
+from agentsession_operator.cluster_errors import ClusterError, NotFoundError
 from agentsession_operator.complaints import complaint_of, subject_of
 from agentsession_operator.epoch import StateLostError
 from agentsession_operator.model import Key

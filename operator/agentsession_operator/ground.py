@@ -9,7 +9,8 @@ from typing import Final
 import structlog
 
 from agentsession_core.crd.served import missing_fields
-from agentsession_operator.cluster import Cluster, ClusterError, NotFoundError
+from agentsession_operator.cluster import Cluster
+from agentsession_operator.cluster_errors import ClusterError, NotFoundError
 from agentsession_operator.rights import missing_rights
 
 log = structlog.get_logger(__name__)

@@ -14,7 +14,8 @@ from typing import Final
 import structlog
 
 from agentsession_operator.cache import Cache
-from agentsession_operator.cluster import Cluster, NotFoundError
+from agentsession_operator.cluster import Cluster
+from agentsession_operator.cluster_errors import NotFoundError
 from agentsession_operator.model import Key
 
 log = structlog.get_logger(__name__)

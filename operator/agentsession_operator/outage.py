@@ -7,7 +7,7 @@ from typing import Final
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from agentsession_operator.cluster import UnavailableError
+from agentsession_operator.cluster_errors import UnavailableError
 
 FIRST_SECONDS: Final = 0.5
 # How late work goes on, at most, once the API server or Redis is back.

@@ -12,7 +12,7 @@ from agentsession_core.api import Reason
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_operator.admission import Admission
 from agentsession_operator.cache import Cache
-from agentsession_operator.cluster import NotFoundError, RefusedError
+from agentsession_operator.cluster_errors import NotFoundError, RefusedError
 from agentsession_operator.epoch import StateLostError
 from agentsession_operator.execute import Executor
 from agentsession_operator.gather import Gatherer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from agentsession_core.api import Reason
-from agentsession_operator.cluster import RefusedError
+from agentsession_operator.cluster_errors import RefusedError
 from agentsession_operator.model import Key
 from agentsession_operator.world import CreateClaim, Limits, Problem, Refusal
 

@@ -12,7 +12,7 @@ from redis import RedisError
 from agentsession_core.mailbox.life import OutgoingAnswer
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_operator.cache import Cache
-from agentsession_operator.cluster import ClusterError
+from agentsession_operator.cluster_errors import ClusterError
 from agentsession_operator.comparison import Comparison
 from agentsession_operator.recovery import DELETED_TEXT
 from agentsession_operator.workqueue import WorkQueue

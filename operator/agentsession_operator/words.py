@@ -12,7 +12,8 @@ from agentsession_core.mailbox.contract import Source
 from agentsession_core.mailbox.notices import end_notice
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_operator.assess import moment
-from agentsession_operator.cluster import Cluster, ClusterError, ConflictError
+from agentsession_operator.cluster import Cluster
+from agentsession_operator.cluster_errors import ClusterError, ConflictError
 from agentsession_operator.model import Key
 from agentsession_operator.recovery import LOST_PROMPT
 from agentsession_operator.story import NORMAL, WARNING, EventText

@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry
 from agentsession_core.api import AgentSession, AgentSessionStatus
 from agentsession_core.mailbox.stages import Passed
 from agentsession_operator.cache import Cache
-from agentsession_operator.cluster import Cluster, ClusterError, ConflictError
+from agentsession_operator.cluster import Cluster
+from agentsession_operator.cluster_errors import ClusterError, ConflictError
 from agentsession_operator.conditions import without_redis
 from agentsession_operator.metrics import SessionMetrics
 from agentsession_operator.model import Key

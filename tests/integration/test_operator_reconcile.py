@@ -14,7 +14,7 @@ from agentsession_core.mailbox.contract import NewMessage, Source
 from agentsession_core.mailbox.keys import MailboxKeys
 from agentsession_core.mailbox.model import ResultRecord, RunState
 from agentsession_core.mailbox.store import MailboxStore
-from agentsession_operator.cluster import ClusterError, RefusedError
+from agentsession_operator.cluster_errors import ClusterError, RefusedError
 from agentsession_operator.model import Key
 from agentsession_testing.operator_stage import KEY, UID, Stage
 from agentsession_testing.valkey import entries

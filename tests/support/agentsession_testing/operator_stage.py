@@ -14,7 +14,12 @@ from agentsession_core.mailbox.stages import Passed
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_core.settings import RolloutSettings, Settings
 from agentsession_operator.cache import Cache
-from agentsession_operator.cluster import ClusterError, ConflictError, NotFoundError, RefusedError
+from agentsession_operator.cluster_errors import (
+    ClusterError,
+    ConflictError,
+    NotFoundError,
+    RefusedError,
+)
 from agentsession_operator.factory import build_reconciler
 from agentsession_operator.handlers import Handlers
 from agentsession_operator.model import Key

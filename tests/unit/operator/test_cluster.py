@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from aiohttp import ServerDisconnectedError
 
-from agentsession_operator import cluster as module
-from agentsession_operator.cluster import (
-    Cluster,
+from agentsession_operator import cluster_errors
+from agentsession_operator.cluster import Cluster
+from agentsession_operator.cluster_errors import (
     ClusterError,
     ConflictError,
     NotFoundError,
@@ -105,7 +105,7 @@ async def test_how_long_to_wait_is_heard_within_reason(
 
 
 async def test_a_call_that_hangs_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CALL_SECONDS", 0.01)
+    monkeypatch.setattr(cluster_errors, "CALL_SECONDS", 0.01)
     found, api = cluster()
 
     async def hang(*_: Any, **__: Any) -> None:

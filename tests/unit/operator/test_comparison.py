@@ -11,7 +11,8 @@ import pytest
 from agentsession_core import naming
 from agentsession_operator import comparison as module
 from agentsession_operator.cache import Cache
-from agentsession_operator.cluster import Page, UnavailableError
+from agentsession_operator.cluster import Page
+from agentsession_operator.cluster_errors import UnavailableError
 from agentsession_operator.comparison import Comparison
 from agentsession_operator.handlers import Handlers
 from agentsession_operator.model import Body, Key

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agentsession_operator import ground as module
-from agentsession_operator.cluster import UnavailableError
+from agentsession_operator.cluster_errors import UnavailableError
 from agentsession_operator.ground import Ground
 from agentsession_operator.rights import NEEDED
 

@@ -12,21 +12,16 @@ import pytest
 from agentsession_operator import network_check
 from agentsession_operator.network_check import (
     CONTROL_SECONDS,
-    REACHED,
-    SEALED,
     SETTLE_SECONDS,
-    UNKNOWN,
     ControlError,
-    Finding,
-    Target,
     ask_gateway,
-    judge,
     parse,
     parse_target,
     reach,
     try_targets,
     wait_until,
 )
+from agentsession_operator.network_verdict import REACHED, SEALED, UNKNOWN, Finding, Target, judge
 from agentsession_testing.clock import Clock
 
 REDIS = Target("Redis", "r", 6379)

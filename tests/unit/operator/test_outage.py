@@ -4,7 +4,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from agentsession_operator.cluster import (
+from agentsession_operator.cluster_errors import (
     ClusterError,
     ConflictError,
     RefusedError,

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from agentsession_core.api import Reason
-from agentsession_operator.cluster import RefusedError
+from agentsession_operator.cluster_errors import RefusedError
 from agentsession_operator.model import Key
 from agentsession_operator.refusals import Refusals
 from agentsession_operator.rollout import SLOT_SECONDS, Rollout
