@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from agentsession_core.problems import ProblemError
 from orchestrator_api import quotas
@@ -75,14 +76,11 @@ async def allocate(
             )
         return known, chosen, False
     await quotas.require_room(session, project.user_id, quotas.PORTS)
-    taken = set(
-        await session.scalars(select(Allocation.port).where(Allocation.server_id == chosen.id))
-    )
     row = Allocation(
         server_id=chosen.id,
         project_id=project.id,
         service=service,
-        port=_free_port(chosen, taken, port),
+        port=await _free_port(session, chosen, port),
         created_at=now,
     )
     session.add(row)
@@ -90,29 +88,57 @@ async def allocate(
     return row, chosen, True
 
 
-def _free_port(server: Server, taken: set[int], wanted: int | None) -> int:
-    allowed = range(server.first_port, server.last_port + 1)
+async def _free_port(session: AsyncSession, server: Server, wanted: int | None) -> int:
+    of_server = select(Allocation.port).where(Allocation.server_id == server.id)
     if wanted is not None:
-        if wanted not in allowed:
+        if not server.first_port <= wanted <= server.last_port:
             raise ProblemError(
                 409,
                 "port_not_offered",
                 f"{server.name} offers ports {server.first_port} to {server.last_port}",
             )
-        if wanted in taken:
+        if await session.scalar(of_server.where(Allocation.port == wanted)) is not None:
             raise ProblemError(409, "port_taken", f"port {wanted} of {server.name} is taken")
         return wanted
-    for port in allowed:
-        if port not in taken:
-            return port
-    raise ProblemError(409, "server_full", f"no port of {server.name} is free")
+    if await session.scalar(of_server.where(Allocation.port == server.first_port)) is None:
+        return server.first_port
+    found: int | None = await session.scalar(_after_a_taken_one(server))
+    if found is None:
+        raise ProblemError(409, "server_full", f"no port of {server.name} is free")
+    return found
+
+
+def _after_a_taken_one(server: Server) -> Select[int]:
+    """The lowest free port behind one that is taken: found by the index, without reading the others."""
+    following = aliased(Allocation)
+    taken = select(following.id).where(
+        following.server_id == server.id, following.port == Allocation.port + 1
+    )
+    return (
+        select(Allocation.port + 1)
+        .where(
+            Allocation.server_id == server.id,
+            Allocation.port >= server.first_port,
+            Allocation.port < server.last_port,
+            ~taken.exists(),
+        )
+        .order_by(Allocation.port)
+        .limit(1)
+    )
 
 
 async def _roomiest(session: AsyncSession) -> str:
-    found = await servers(session)
-    if not found:
+    taken = (
+        select(func.count())
+        .select_from(Allocation)
+        .where(Allocation.server_id == Server.id)
+        .scalar_subquery()
+    )
+    free = Server.last_port - Server.first_port + 1 - taken
+    found = await session.scalar(select(Server.name).order_by(free.desc(), Server.name).limit(1))
+    if found is None:
         raise ProblemError(404, "server_not_found", "there is no server; an administrator adds one")
-    return max(found, key=lambda pair: pair[0].last_port - pair[0].first_port + 1 - pair[1])[0].name
+    return found
 
 
 async def owned(session: AsyncSession, user: str, allocation_id: int) -> tuple[Allocation, Server]:

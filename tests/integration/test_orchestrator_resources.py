@@ -90,6 +90,31 @@ async def test_ports(ada: httpx.AsyncClient, vps: None, todo: str) -> None:
     assert (await ada.get("/v1/servers")).json()["items"][0]["free_ports"] == 19
 
 
+async def test_the_lowest_free_port_wherever_it_is(
+    ada: httpx.AsyncClient, root: httpx.AsyncClient, vps: None, todo: str
+) -> None:
+    number = 0
+
+    async def take(**wish: object) -> tuple[int, int]:
+        nonlocal number
+        number += 1
+        made = await ada.post(f"{todo}/allocations", json={"service": f"s{number}", **wish})
+        assert made.status_code == 201, made.text
+        return made.json()["port"], made.json()["id"]
+
+    taken = [await take(port=port) for port in (20_001, 20_002, 20_004, 20_019)]
+    assert [(await take())[0] for _ in range(3)] == [20_000, 20_003, 20_005]
+    await ada.delete(f"/v1/allocations/{taken[1][1]}")
+    assert (await take())[0] == 20_002
+    assert [(await take())[0] for _ in range(13)] == list(range(20_006, 20_019))
+    full = await ada.post(f"{todo}/allocations", json={"service": "x"})
+    assert problem(full) == (409, "server_full")
+    # What is free on another server is found, and nothing of this one is in its way.
+    more = {"name": "vps-2", "kind": "ssh", "host": "h", "first_port": 20_001, "last_port": 20_001}
+    await root.post("/v1/servers", json=more)
+    assert (await take())[0] == 20_001
+
+
 async def test_nobody_shares_a_port(orchestrator: Orchestrator, vps: None) -> None:
     """Thirty callers at once for twenty ports, some of them for the same one."""
     async with AsyncExitStack() as stack:
