@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from orchestrator_cli.chosen import Chosen, project_option
+from orchestrator_cli.errors import Exit
+from orchestrator_cli.logs import follow_log, say_standing
 from orchestrator_cli.options import (
     Settings,
     dry_run_option,
@@ -54,21 +56,45 @@ def health(settings: Settings) -> None:
 @click.argument("service")
 @project_option
 @click.option("--lines", type=click.IntRange(1, 200), default=100, show_default=True)
+@click.option(
+    "--follow",
+    is_flag=True,
+    help="Go on with what happens: of a deployment until it has ended, of a session until ctrl-c. "
+    "NDJSON with --json.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Give up following after so long.",
+)
 @json_option
 @with_settings
-def logs(settings: Settings, service: str, project: Chosen | None, lines: int) -> None:
+def logs(
+    settings: Settings,
+    service: str,
+    project: Chosen | None,
+    lines: int,
+    follow: bool,
+    timeout: float | None,
+) -> int:
     """Show the last lines of a service, of a project, or of a session of yours (by its mailbox).
 
     `session` is the session that asks. Of a deployment it is what its worker wrote; of a session, what
     happened in it, without the words.
     """
+    if timeout is not None and not follow:
+        raise click.UsageError("--timeout needs --follow")
     path = f"/v1/logs/{name_segment(service)}"
     found = settings.api.get(path, limit=lines, project_id=project and project.id)
+    if follow:
+        return follow_log(settings, path, found, timeout)
     if settings.as_json:
         say_json(found)
-        return
-    click.echo(printable(f"{found['of']} {found['name']}: {found['standing']}"), err=True)
-    say_lines(found["items"])
+    else:
+        say_standing(found)
+        say_lines(found["items"])
+    return Exit.OK
 
 
 @diagnose.command(epilog="Example: orchestrator diagnose incidents --open")

@@ -158,7 +158,7 @@ def _events(
     # Without Redis the API answers at once: then this end waits, or it would ask without a pause.
     began = settings.clock()
     query = {"after": after, "wait": f"{wait:.1f}"}
-    page = _unless_away(
+    page = unless_away(
         settings,
         lambda: settings.api.get(f"/v1/tasks/{segment(task_id)}/events", **query),
         after,
@@ -169,10 +169,13 @@ def _events(
     return page
 
 
-def _unless_away(
-    settings: Settings, ask: Callable[[], Any], after: int, deadline: float | None
+def unless_away(
+    settings: Settings, ask: Callable[[], Any], after: object, deadline: float | None
 ) -> Any:
-    """Asks until the API is there again: it may be starting anew. Raises CommandError."""
+    """Asks until the API is there again: it may be starting anew. Raises CommandError.
+
+    `after` is the last event that was shown, `deadline` by the settings' clock.
+    """
     given_up = settings.clock() + AWAY_SECONDS
     if deadline is not None:
         given_up = min(given_up, deadline)
