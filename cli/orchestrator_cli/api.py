@@ -78,12 +78,13 @@ class Api:
         *,
         key: str | None = None,
         dry_run: bool = False,
+        **query: object,
     ) -> Any:
         """Changes something, once however often it has to be sent; `key` makes that so for a command
         that is run again, too. What is None in `body` is left out."""
         said = None if body is None else {k: v for k, v in body.items() if v is not None}
-        query = {"dry_run": dry_run or None}
-        return self.call(method, path, query=query, body=said, key=key or uuid.uuid4().hex)
+        said_too = {"dry_run": dry_run or None, **query}
+        return self.call(method, path, query=said_too, body=said, key=key or uuid.uuid4().hex)
 
     def call(
         self,

@@ -131,13 +131,13 @@ def list_(settings: Settings, project: Chosen, limit: int | None) -> None:
         return
     say_table(
         f"Deployments of project {project}",
-        ("No.", "Task", "Standing", "Image", "Created"),
+        ("No.", "Task", "Standing", "Source", "Created"),
         (
             (
                 str(item["number"]),
                 item["task_id"],
                 item["standing"],
-                item["image"] or "repository",
+                _source(item),
                 moment(item["created_at"]),
             )
             for item in found
@@ -179,6 +179,12 @@ def _newest(settings: Settings, project: Chosen) -> str:
     return task
 
 
+def _source(item: dict[str, Any]) -> str:
+    # An API of an older release knows no revisions.
+    at = f" at {item['revision'][:9]}" if item.get("revision") else ""
+    return item["image"] or f"repository{at}"
+
+
 def _begun(
     settings: Settings,
     made: dict[str, Any],
@@ -199,7 +205,7 @@ def _begun(
             "deployment": made["number"],
             "task": made["task_id"],
             "standing": made["standing"],
-            "image": made["image"] or "repository",
+            "source": _source(made),
         }
     )
     return Exit.OK

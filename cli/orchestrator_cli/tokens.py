@@ -108,13 +108,23 @@ def _opened(path: Path) -> IO[str]:
 
 @token.command(epilog="Example: orchestrator token revoke 0123456789ab")
 @click.argument("token_id", metavar="TOKEN")
+@click.option(
+    "--keep-made",
+    is_flag=True,
+    help="Let the tokens be that were made with it: to change one token for another.",
+)
 @dry_run_option
 @json_option
 @with_settings
-def revoke(settings: Settings, token_id: str, dry_run: bool) -> None:
-    """Revoke a token: from now on it is refused."""
-    settings.api.change("DELETE", f"/v1/tokens/{segment(token_id)}", dry_run=dry_run)
+def revoke(settings: Settings, token_id: str, keep_made: bool, dry_run: bool) -> None:
+    """Revoke a token, and those that were made with it: from now on they are refused."""
+    path = f"/v1/tokens/{segment(token_id)}"
+    found = settings.api.change("DELETE", path, dry_run=dry_run, keep_made=keep_made or None)
+    # An API of an older release revokes the one, and says nothing.
+    made = found["made_with_it"] if found else []
     if settings.as_json:
-        say_json(marked({"id": token_id, "revoked": not dry_run}, dry_run=dry_run))
+        said = {"id": token_id, "revoked": not dry_run, "made_with_it": made}
+        say_json(marked(said, dry_run=dry_run))
     else:
-        click.echo(f"token {token_id} {'would be' if dry_run else 'is'} revoked")
+        too = f", and what was made with it: {', '.join(made)}" if made else ""
+        click.echo(f"token {token_id} {'would be' if dry_run else 'is'} revoked{too}")

@@ -20,9 +20,12 @@ async def require_expected(request: Request) -> None:
     """Raises ProblemError 422 for what a change does not look at: one call would have many forms."""
     if request.method == "GET":
         return
-    if set(request.query_params) - {DRY_RUN}:
-        raise ProblemError(422, "query_unknown", f"a change takes no parameter but {DRY_RUN}")
-    if request.scope["route"].body_field is None and await request.body():
+    route = request.scope["route"]
+    known = {parameter.alias for parameter in route.dependant.query_params}
+    if set(request.query_params) - known:
+        words = ", ".join(sorted(known)) or "none"
+        raise ProblemError(422, "query_unknown", f"this change takes no parameter but {words}")
+    if route.body_field is None and await request.body():
         raise ProblemError(422, "body_unexpected", "this call takes no body")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 
 class Scope(StrEnum):
@@ -19,6 +20,9 @@ class Scope(StrEnum):
     ADMIN = "admin"
     # Take anybody's tasks and say what comes of them.
     WORKER = "worker"
+
+
+_HOLDER: Final = "token:"
 
 
 class CallerKind(StrEnum):
@@ -53,6 +57,11 @@ class Caller:
         return self.kind is CallerKind.RUN
 
     @property
+    def token_id(self) -> str | None:
+        """The id of the API token that calls; None for runs and chats."""
+        return self.actor.removeprefix(_HOLDER) if self.kind is CallerKind.HOLDER else None
+
+    @property
     def session_uid(self) -> str | None:
         """The AgentSession of the run that calls; None for holders of tokens."""
         return self.run.rpartition("/")[0] if self.run else None
@@ -66,11 +75,16 @@ def run_caller(user: str, mailbox: str, run: str, *, asks_more: bool = False) ->
     return Caller(CallerKind.RUN, user, mailbox, f"run:{run}", RUN_SCOPES, run, asks_more)
 
 
+def actor_of_token(token_id: str) -> str:
+    """What the audit log calls whoever holds that token, and `created_by` what it made."""
+    return f"{_HOLDER}{token_id}"
+
+
 def token_caller(
     user: str, token_id: str, scopes: frozenset[Scope], expires_at: datetime | None
 ) -> Caller:
     """Whoever holds an API token."""
-    actor = f"token:{token_id}"
+    actor = actor_of_token(token_id)
     return Caller(CallerKind.HOLDER, user, user, actor, scopes, expires_at=expires_at)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -136,19 +136,25 @@ class Call:
                 response.headers["orchestrator-dry-run"] = "true"
                 await session.rollback()
                 return response
-            audit.note(
-                session,
-                self.caller,
-                self.now,
-                action=self.operation.name,
-                target=answer.target,
-                request_id=self.request_id,
-                detail=answer.detail,
-            )
+            self.note(session, self.caller.user, answer.target, answer.detail)
             if keyed is not None:
                 await idempotency.remember(session, keyed, response)
         self.deps.committed()
         return response
+
+    def note(
+        self, session: AsyncSession, user: str, target: str, detail: Mapping[str, Any]
+    ) -> None:
+        """Adds what the call does to the audit log of that user: `change` does so for the caller's."""
+        audit.note(
+            session,
+            replace(self.caller, user=user),
+            self.now,
+            action=self.operation.name,
+            target=target,
+            request_id=self.request_id,
+            detail=detail,
+        )
 
     async def _ask(self, wish: approvals.Wish) -> ProblemError:
         if self.dry_run:

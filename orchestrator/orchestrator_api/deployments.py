@@ -92,20 +92,37 @@ async def listed(
     return [(row, task) for row, task in (await session.execute(query)).all()]
 
 
+@dataclass(frozen=True)
+class Source:
+    """What is deployed: an image, else a repository, at a revision where one is known."""
+
+    image: str = ""
+    repository_url: str = ""
+    revision: str = ""
+
+    def __str__(self) -> str:
+        at = f" at {self.revision}" if self.revision else ""
+        return self.image or f"{self.repository_url}{at}"
+
+
+def source_of(project: Project, image: str) -> Source:
+    """That image, else the project's repository as it is."""
+    return Source(image) if image else Source(repository_url=project.repository_url)
+
+
 async def trigger(
     session: AsyncSession,
     caller: Caller,
     project: Project,
     now: datetime,
     *,
-    image: str,
+    source: Source,
     rollback_of: int | None,
     short_id: str,
     request_id: str,
 ) -> tuple[Deployment, Task]:
     """Queues a deployment. The project must be locked. Raises ProblemError 409 while one is going on."""
     await require_none_running(session, project.id)
-    what = image or project.repository_url
     task = await tasks.create(
         session,
         caller,
@@ -113,9 +130,9 @@ async def trigger(
         kind=tasks.DEPLOY,
         short_id=short_id,
         project_id=project.id,
-        request=f"roll back deployment {rollback_of} to {what}"
+        request=f"roll back deployment {rollback_of} to {source}"
         if rollback_of
-        else f"deploy {what}",
+        else f"deploy {source}",
         request_id=request_id,
     )
     newest = await session.scalar(
@@ -125,7 +142,9 @@ async def trigger(
         project_id=project.id,
         number=(newest or 0) + 1,
         task_number=task.number,
-        image=image,
+        image=source.image,
+        repository_url=source.repository_url,
+        revision=source.revision,
         rollback_of=rollback_of,
         created_at=now,
     )
@@ -134,8 +153,24 @@ async def trigger(
     return row, task
 
 
-async def before(session: AsyncSession, project_id: int) -> tuple[Deployment, Deployment]:
-    """What runs now and what ran before it. Raises ProblemError 409 where there are no two."""
+async def made_of(session: AsyncSession, task: Task, revision: str) -> None:
+    """Keeps the repository's revision that a worker says it deploys.
+
+    Raises ProblemError 409 where the task is no deployment of a repository.
+    """
+    row = await session.scalar(select(Deployment).where(Deployment.task_number == task.number))
+    if row is None or row.image:
+        raise ProblemError(
+            409, "no_revision", f"task {task.id} deploys no repository: it has no revision"
+        )
+    row.revision = revision
+
+
+async def before(session: AsyncSession, project_id: int) -> tuple[int, int, Source]:
+    """The numbers of what runs now and of what ran before it, and what that was made of.
+
+    Raises ProblemError 409 where there are no two, or nobody knows what the earlier one was made of.
+    """
     query = (
         select(Deployment)
         .join(Task, Task.number == Deployment.task_number)
@@ -148,7 +183,20 @@ async def before(session: AsyncSession, project_id: int) -> tuple[Deployment, De
         raise ProblemError(
             409, "nothing_to_roll_back_to", "fewer than two deployments of it have succeeded"
         )
-    return found[0], found[1]
+    now, earlier = found
+    if not (earlier.image or earlier.revision):
+        # The repository as it is today would be something else, and perhaps what is to be undone.
+        raise ProblemError(
+            409,
+            "revision_unknown",
+            f"deployment {earlier.number} was made of the repository, and its worker named no revision; "
+            "deploy an image, or bring the repository back and deploy it",
+        )
+    return (
+        now.number,
+        earlier.number,
+        Source(earlier.image, earlier.repository_url, earlier.revision),
+    )
 
 
 async def follow(session: AsyncSession, task: Task, now: datetime) -> None:

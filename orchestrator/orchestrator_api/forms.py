@@ -17,6 +17,7 @@ IMAGE: Final = r"^(|[A-Za-z0-9][A-Za-z0-9._/:@-]*)$"
 # alone is one, too: that is how tokens are given.
 REPOSITORY: Final = r"^(|https://[^@\s]+|ssh://([^:@/\s]+@)?[^@\s]+)$"
 ID: Final = "^[0-9a-f]{12}$"
+COMMIT: Final = "^[0-9a-f]{7,64}$"
 TASK: Final = "^(engineering|analysis|deploy)-[0-9a-f]{12}$"
 
 WORDS: Final[Mapping[str, str]] = {
@@ -27,6 +28,7 @@ WORDS: Final[Mapping[str, str]] = {
     IMAGE: "an image's name, like registry.example.com/todo-app:1.4",
     REPOSITORY: "https://... or ssh://..., without a password or a token in it",
     ID: "an id of twelve digits and letters from a to f, like 0123456789ab",
+    COMMIT: "a commit, 7 to 64 digits and letters from a to f",
     TASK: "a task's id, like deploy-0123456789ab",
     IDENTIFIER_PATTERN: "letters, digits, '_', '.' and '-', at most 63, a letter or digit first and last",
 }

@@ -179,3 +179,47 @@ async def test_deployments(
     assert (back["number"], back["image"], back["rollback_of"]) == (3, "todo:1", 2)
     numbers = [item["number"] for item in (await ada.get(deployments)).json()["items"]]
     assert numbers == [3, 2, 1]
+
+
+async def carried_out(worker: httpx.AsyncClient, made: dict[str, Any], **last: Any) -> None:
+    for said in ({"state": "running"}, {"state": "succeeded", **last}):
+        assert (await report(worker, made["task_id"], **said)).status_code == 200
+
+
+async def test_a_repository_is_rolled_back_to_its_revision(
+    ada: httpx.AsyncClient, worker: httpx.AsyncClient, vps: None, todo: str
+) -> None:
+    deployments = f"{todo}/deployments"
+    await ada.post(f"{todo}/allocations", json={"service": "web"})
+    first = (await ada.post(deployments, json={})).json()
+    assert (first["repository_url"], first["revision"]) == ("https://git.example.com/x", "")
+    await carried_out(worker, first, revision="0123abc")
+    # The project moves to another repository meanwhile: what ran was of the first.
+    await ada.patch(todo, json={"repository_url": "https://git.example.com/y"})
+    await carried_out(worker, (await ada.post(deployments, json={})).json(), revision="4567def")
+    back = (await ada.post(f"{deployments}/rollback")).json()
+    assert (back["number"], back["rollback_of"], back["image"]) == (3, 2, "")
+    assert (back["repository_url"], back["revision"]) == ("https://git.example.com/x", "0123abc")
+    task = (await ada.get(f"/v1/tasks/{back['task_id']}")).json()
+    assert task["request"] == "roll back deployment 2 to https://git.example.com/x at 0123abc"
+    shown = [item["revision"] for item in (await ada.get(deployments)).json()["items"]]
+    assert shown == ["0123abc", "4567def", "0123abc"]
+
+
+async def test_nobody_guesses_what_a_repository_was(
+    ada: httpx.AsyncClient, worker: httpx.AsyncClient, vps: None, todo: str
+) -> None:
+    deployments = f"{todo}/deployments"
+    await ada.post(f"{todo}/allocations", json={"service": "web"})
+    for _ in range(2):
+        await carried_out(worker, (await ada.post(deployments, json={})).json())
+    refused = await ada.post(f"{deployments}/rollback")
+    assert problem(refused) == (409, "revision_unknown")
+    made = (await ada.post(deployments, json={"image": "todo:1"})).json()
+    of_image = await report(worker, made["task_id"], state="running", revision="0123abc")
+    assert problem(of_image) == (409, "no_revision")
+    for odd in ("main", "0123ab", "0123abc; rm -rf /", "A" * 40):
+        said = await report(worker, made["task_id"], state="running", revision=odd)
+        assert problem(said) == (422, "invalid")
+    work = await report(worker, (await engineering(ada))["id"], state="running", revision="0123abc")
+    assert problem(work) == (409, "no_revision")

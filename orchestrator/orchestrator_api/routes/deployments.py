@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
-from pydantic import ConfigDict, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
@@ -49,6 +49,8 @@ class DeploymentView(View):
     status: str
     standing: str
     image: str
+    repository_url: str = Field(description="Where it is not of an image.")
+    revision: str = Field(description="Of the repository: what its worker took; empty before.")
     rollback_of: int | None
     url: str | None
     created_at: Time
@@ -74,6 +76,8 @@ def view_of(row: Deployment, task: Task) -> DeploymentView:
         status=task.state,
         standing=tasks.standing(task.state, task.worker, cancel_requested=task.cancel_requested),
         image=row.image,
+        repository_url=row.repository_url,
+        revision=row.revision,
         rollback_of=row.rollback_of,
         url=url if isinstance(url, str) else None,
         created_at=row.created_at,
@@ -130,14 +134,14 @@ async def trigger(
                 "the project lacks " + "; ".join(found.missing),
                 members={"missing": list(found.missing)},
             )
-        what = wish.image or project.repository_url
-        await call.approve(session, f"deploy {what} as project {project.name} ({project.id})")
+        source = deployments.source_of(project, wish.image)
+        await call.approve(session, f"deploy {source} as project {project.name} ({project.id})")
         row, task = await deployments.trigger(
             session,
             call.caller,
             project,
             call.now,
-            image=wish.image,
+            source=source,
             rollback_of=None,
             short_id=call.deps.new_id(),
             request_id=call.request_id,
@@ -153,23 +157,23 @@ async def trigger(
 async def rollback(
     project_id: ProjectId, call: Call = ROLLBACK, dry_run: DryRun = False
 ) -> Response:
-    """Queues a deployment of what ran before. An agent's person must agree first."""
+    """Queues a deployment of what ran before, at its revision. An agent's person must agree first."""
 
     async def work(session: AsyncSession) -> Answer:
         project = await projects.owned(session, call.caller.user, project_id, lock=True)
-        now, earlier = await deployments.before(session, project_id)
+        now, earlier, source = await deployments.before(session, project_id)
         await call.approve(
             session,
-            f"roll project {project.name} ({project.id}) back from deployment {now.number} to "
-            f"{earlier.number} ({earlier.image or project.repository_url})",
+            f"roll project {project.name} ({project.id}) back from deployment {now} to {earlier} "
+            f"({source})",
         )
         row, task = await deployments.trigger(
             session,
             call.caller,
             project,
             call.now,
-            image=earlier.image,
-            rollback_of=now.number,
+            source=source,
+            rollback_of=now,
             short_id=call.deps.new_id(),
             request_id=call.request_id,
         )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from pydantic import ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from agentsession_core.problems import ProblemError
-from orchestrator_api import forms
+from orchestrator_api import forms, revoking
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Answer, Call, gate
 from orchestrator_api.listing import page_of
@@ -29,6 +29,9 @@ WHO: Final = gate(Operation("token.whoami", Scope.READ))
 LIST: Final = gate(Operation("token.list", Scope.TOKENS, runs=False, reads=True))
 CREATE: Final = gate(Operation("token.create", Scope.TOKENS, runs=False))
 REVOKE: Final = gate(Operation("token.revoke", Scope.TOKENS, runs=False))
+KeepMade = Annotated[
+    bool, Query(description="Let what was made with it be: to change one token for another.")
+]
 TokenId = Annotated[str, Path(pattern=forms.ID, examples=["0123456789ab"])]
 _EXAMPLE: Final[dict[str, Any]] = {"name": "laptop", "scopes": ["write"], "days": 90}
 
@@ -51,10 +54,18 @@ class TokenView(View):
     user_id: str
     name: str
     scopes: list[Scope]
+    created_by: str
     created_at: Time
     expires_at: Time | None
     last_used_at: Time | None
     revoked_at: Time | None
+
+
+class RevokedView(View):
+    """A token that is refused from now on, and the ids of those that were made with it and go, too."""
+
+    id: str
+    made_with_it: list[str]
 
 
 class MadeToken(TokenView):
@@ -120,6 +131,7 @@ async def create_token(wish: NewApiToken, call: Call = CREATE, dry_run: DryRun =
         )
 
     async def work(session: AsyncSession) -> Answer:
+        await revoking.require_valid(session, call.caller)
         made = make_token(call.deps.new_id())
         row = ApiToken(
             id=made.id,
@@ -149,16 +161,28 @@ def _end(days: int | None, call: Call) -> datetime | None:
     return min(ends, default=None)
 
 
-@router.delete("/{token_id}", status_code=204, responses=problems(404))
-async def revoke_token(token_id: TokenId, call: Call = REVOKE, dry_run: DryRun = False) -> Response:
-    """Revokes a token: from now on it is refused."""
+@router.delete("/{token_id}", response_model=RevokedView, responses=problems(404, 409))
+async def revoke_token(
+    token_id: TokenId, call: Call = REVOKE, keep_made: KeepMade = False, dry_run: DryRun = False
+) -> Response:
+    """Revokes a token, and what was made with it: from now on they are refused."""
 
     async def work(session: AsyncSession) -> Answer:
         row = await session.get(ApiToken, token_id, with_for_update=True)
         admin = Scope.ADMIN in call.caller.scopes
         if row is None or not (admin or row.user_id == call.caller.user):
             raise not_found("token", token_id)
-        row.revoked_at = row.revoked_at or call.now
-        return Answer(None, f"token/{token_id}", detail={"user": row.user_id, "name": row.name})
+        made = () if keep_made else await revoking.revoke_made(session, row, call.caller, call.now)
+        await revoking.revoke(session, row, call.now)
+        for one in made:
+            # Of its user's audit log: nobody's token ends without a word in it.
+            call.note(
+                session, one.user_id, f"token/{one.id}", {"name": one.name, "made_with": token_id}
+            )
+        ids = [one.id for one in made]
+        detail = {"user": row.user_id, "name": row.name, "made_with_it": ids}
+        return Answer(
+            RevokedView(id=token_id, made_with_it=ids), f"token/{token_id}", detail=detail
+        )
 
     return await call.change(work)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from agentsession_core.problems import ProblemError
-from orchestrator_api import deployments, graphs, tasks
+from orchestrator_api import deployments, forms, graphs, tasks
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Answer, Call, gate
 from orchestrator_api.rights import Operation
@@ -38,6 +38,9 @@ class Report(Wish):
     message: Annotated[str, Field(max_length=16_384)]
     kind: Literal["progress", "log"] = "progress"
     state: Literal["running", "waiting", "succeeded", "failed", "cancelled"] | None = None
+    revision: Annotated[str, StringConstraints(pattern=forms.COMMIT)] | None = Field(
+        default=None, description="Of the repository that is deployed: a commit."
+    )
     result: Annotated[dict[str, Any], Field(max_length=50)] = Field(default_factory=dict)
 
 
@@ -55,6 +58,8 @@ async def report(task_id: TaskId, wish: Report, call: Call = REPORT) -> Response
             await deployments.follow(session, row, call.now)
         elif row.worker == "" or row.state in tasks.ENDED:
             raise ProblemError(409, "task_state", f"task {task_id} is {row.state}")
+        if wish.revision is not None:
+            await deployments.made_of(session, row, wish.revision)
         tasks.note(session, row, call.now, wish.state or wish.kind, wish.message)
         await session.flush()
         return Answer(view_of(row), f"task/{row.id}", detail={"state": wish.state})

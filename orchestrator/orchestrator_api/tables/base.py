@@ -20,6 +20,7 @@ NAMES: Final = {
 USER_LENGTH: Final = 63
 NAME_LENGTH: Final = 63
 SECRET_NAME_LENGTH: Final = 128
+REVISION_LENGTH: Final = 64
 
 
 class Table(DeclarativeBase):

@@ -16,7 +16,10 @@ class ApiToken(Table):
     """An API token, by its hash alone."""
 
     __tablename__ = "api_tokens"
-    __table_args__ = (Index("ix_api_tokens_user_id", "user_id"),)
+    __table_args__ = (
+        Index("ix_api_tokens_user_id", "user_id"),
+        Index("ix_api_tokens_created_by", "created_by"),
+    )
 
     id: Mapped[str] = mapped_column(String(16), primary_key=True)
     user_id: Mapped[str] = mapped_column(String(USER_LENGTH))

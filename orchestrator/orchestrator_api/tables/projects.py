@@ -8,7 +8,13 @@ from sqlalchemy import ForeignKey, Index, Integer, LargeBinary, String, Text, Un
 from sqlalchemy.orm import Mapped, mapped_column
 
 from orchestrator_api.columns import Number
-from orchestrator_api.tables.base import NAME_LENGTH, SECRET_NAME_LENGTH, USER_LENGTH, Table
+from orchestrator_api.tables.base import (
+    NAME_LENGTH,
+    REVISION_LENGTH,
+    SECRET_NAME_LENGTH,
+    USER_LENGTH,
+    Table,
+)
 
 
 class Project(Table):
@@ -93,5 +99,9 @@ class Deployment(Table):
     number: Mapped[int] = mapped_column(Integer)
     task_number: Mapped[int] = mapped_column(Number, ForeignKey("tasks.number"))
     image: Mapped[str] = mapped_column(String(512))
+    # Where it is not of an image; the project's may be another by now.
+    repository_url: Mapped[str] = mapped_column(String(2048), default="", server_default="")
+    # Of that repository, what its worker said it took.
+    revision: Mapped[str] = mapped_column(String(REVISION_LENGTH), default="", server_default="")
     rollback_of: Mapped[int | None] = mapped_column(Integer)
     created_at: Mapped[datetime]

@@ -161,7 +161,15 @@ CASES = {
     ),
     "token list": Case("token list", {"GET /v1/tokens": page(TOKEN)}),
     "token create": Case("token create ci --scope read", {"POST /v1/tokens": MADE_TOKEN}),
-    "token revoke": Case("token revoke 0123456789ab", {"DELETE /v1/tokens/0123456789ab": None}),
+    "token revoke": Case(
+        "token revoke 0123456789ab",
+        {
+            "DELETE /v1/tokens/0123456789ab": {
+                "id": "0123456789ab",
+                "made_with_it": ["ba9876543210"],
+            }
+        },
+    ),
     "config show": Case("config show"),
     "config set": Case("config set user ada"),
     "config unset": Case("config unset user"),
