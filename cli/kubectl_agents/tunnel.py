@@ -7,7 +7,7 @@ import re
 import subprocess
 import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -189,11 +189,10 @@ def _not_forwarded(place: Place, said: str) -> PluginError:
 
 def _pump(pipe: object, take: Callable[[str | None], None]) -> None:
     """Reads a pipe to its end: kubectl would stop at a full one."""
-    try:
+    # It is closed under the reader when the process is stopped.
+    with suppress(ValueError):
         for line in pipe:  # type: ignore[attr-defined]
             take(line)
-    except ValueError:
-        pass
     take(None)
 
 

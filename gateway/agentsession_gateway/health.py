@@ -24,7 +24,9 @@ class HealthApi:
         self._deps = deps
 
     async def live(self, _request: Request) -> Response:
-        """The event loop runs: that it answers is all it says."""
+        """The event loop runs and hears of what happens; 503 has kubelet start the process anew."""
+        if self._deps.hub.deaf:
+            return JSONResponse({"status": "deaf: the hints of Redis are no longer followed"}, 503)
         return JSONResponse({"status": "ok"})
 
     async def ready(self, _request: Request) -> Response:

@@ -61,6 +61,7 @@ class HintHub:
         self._closed = False
         self._stopping = asyncio.Event()
         self.failures = 0
+        self.deaf = False
         self.on_cut_off: Callable[[], None] = lambda: None
 
     @property
@@ -105,7 +106,18 @@ class HintHub:
         await self._stopping.wait()
 
     async def follow(self) -> None:
-        """Rings for ever; after Redis was away every stream looks again."""
+        """Rings for ever; after Redis was away every stream looks again.
+
+        An error that nobody foresaw ends it: the process is `deaf` then, and has to begin anew.
+        """
+        try:
+            await self._follow()
+        except Exception as error:
+            self.deaf = True
+            _log.error("hints_not_followed", error=type(error).__name__, exc_info=error)
+            raise
+
+    async def _follow(self) -> None:
         delay = FIRST_DELAY_SECONDS
         while True:
             try:

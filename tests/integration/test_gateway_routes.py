@@ -101,6 +101,14 @@ class TestHealth:
         assert list(answer.json()["failed"]) == ["kubernetes"]
         assert (await client.get("/healthz")).status_code == 200
 
+    async def test_a_process_that_follows_no_hints_is_not_live(
+        self, harness: Harness, client: httpx.AsyncClient
+    ) -> None:
+        harness.hub.deaf = True
+        answer = await client.get("/healthz")
+        assert answer.status_code == 503
+        assert "hints" in answer.json()["status"]
+
     async def test_not_ready_without_redis(
         self, harness: Harness, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -96,3 +96,16 @@ async def test_no_stream_stays_or_comes_once_the_process_stops() -> None:
         with hub.subscribe("b", "b/1") as after:
             assert (before.closed, after.closed) == (True, True)
             assert await rung(after)
+
+
+async def test_what_nobody_foresaw_leaves_it_deaf_and_is_not_hidden() -> None:
+    class Broken:
+        async def hints(self, block_seconds: float) -> AsyncIterator[SessionHint]:
+            yield SessionHint("1-1", "a", "test")
+            raise LookupError("nobody foresaw it")
+
+    hub = HintHub(cast("MailboxStore", Broken()), lambda: 0.0)
+    assert not hub.deaf
+    with pytest.raises(LookupError):
+        await hub.follow()
+    assert hub.deaf
