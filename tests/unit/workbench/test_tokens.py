@@ -86,7 +86,8 @@ def test_a_cache_makes_what_was_sent_before_cheap() -> None:
 def test_tools_are_the_commands() -> None:
     tools = {tool["name"]: tool for tool in tools_of(cli)}
     assert {"project_list", "infra_allocate_port", "escalate"} <= set(tools)
-    assert not [name for name in tools if name.startswith(("admin", "token", "infra_servers"))]
+    others = ("admin", "token", "infra_servers", "diagnose_resolve")
+    assert not [name for name in tools if name.startswith(others)]
     assert tools["infra_allocate_port"]["input_schema"]["required"] == ["project", "port"]
     trigger = tools["deploy_trigger"]["input_schema"]["properties"]
     assert trigger["timeout"]["type"] == "number"

@@ -22,7 +22,7 @@ NOT_FOR_AGENTS: Final = frozenset(
             ("doctor",),
             ("version",),
         ),
-        *(("infra", "servers", "add"), ("infra", "servers", "remove")),
+        *(("infra", "servers", "add"), ("infra", "servers", "remove"), ("diagnose", "resolve")),
     }
 )
 TYPES: Final = {"integer": "integer", "float": "number", "boolean": "boolean"}
