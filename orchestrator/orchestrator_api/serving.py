@@ -34,6 +34,7 @@ from orchestrator_api.app import create_app
 from orchestrator_api.database import Database, database_url
 from orchestrator_api.deciding import Decider
 from orchestrator_api.deps import Deps
+from orchestrator_api.followers import Followers
 from orchestrator_api.metrics import Metrics
 from orchestrator_api.migrating import migrate
 from orchestrator_api.ratelimits import RateLimits
@@ -43,6 +44,18 @@ from orchestrator_api.sealing import Sealer, SealError
 from orchestrator_api.sweeping import Sweeper
 
 SHUTDOWN_SECONDS: Final = 25
+
+
+class _Server(uvicorn.Server):
+    """Sends followers away when it is told to stop: it would wait for the last of them."""
+
+    def __init__(self, config: uvicorn.Config, followers: Followers) -> None:
+        super().__init__(config)
+        self._followers = followers
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._followers.send_away()
+        await super().shutdown(sockets)
 
 
 class StartError(Exception):
@@ -127,7 +140,7 @@ async def serve(settings: Settings, secret_files: SecretFiles, host: str, *, clu
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         )
         await run_until_first_ends(
-            uvicorn.Server(config).serve([listener]),
+            _Server(config, deps.followers).serve([listener]),
             relay.run(),
             Sweeper(database, publishing, now, relay.committed).run(),
             Retention(

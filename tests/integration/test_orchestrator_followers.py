@@ -41,6 +41,32 @@ async def test_one_too_many_does_not_wait(
     assert deps.followers.waiting("ada") == 0
 
 
+async def test_all_are_sent_away() -> None:
+    followers, ended = Followers(), asyncio.Event()
+
+    async def event() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def failing() -> None:
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        await followers.wait(failing())
+    assert await followers.wait(asyncio.sleep(0))
+    with followers.place("ada") as one:
+        assert one is True
+        waits = asyncio.create_task(followers.wait(event()))
+        await asyncio.sleep(0)
+        followers.send_away()
+        assert await waits is False
+    assert ended.is_set(), "nothing goes on that nobody waits for"
+    with followers.place("ada") as late:
+        assert late is False
+
+
 def test_places() -> None:
     followers = Followers(per_user=2, altogether=3)
     with followers.place("ada") as one, followers.place("ada") as two:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
@@ -9,11 +10,13 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from redis.asyncio import Redis
 
 from agentsession_core.mailbox.store import MailboxStore
 from agentsession_testing.kube_api import ACCOUNT_TOKEN, KubeApi
@@ -27,6 +30,8 @@ from agentsession_testing.valkey import Valkey
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "orchestrator.md"
 # Importing alone takes half a minute on a machine with too much to do.
 START_SECONDS = 90
+# Of the 20 that a follower may wait for.
+STOP_SECONDS = 10
 NOBODY = "postgresql://orchestrator@127.0.0.1:9/orchestrator"
 
 
@@ -89,6 +94,25 @@ async def test_from_an_empty_database_to_a_project_and_a_clean_end(
     assert {record["service"] for record in records} == {"orchestrator"}
     assert not [line for line in lines if "alembic" in line], "readiness would fill the log"
     assert not [line for line in lines if token in line or "a-secret-value" in line or KEY in line]
+
+
+async def test_followers_do_not_keep_it(sqlite: Installation, redis_client: Redis) -> None:
+    async def waits() -> bool:
+        return any(one["cmd"] == "xread" for one in await redis_client.client_list())
+
+    token = sqlite.run("create-token", "--user", "ada", "--scope", "write").stdout.strip()
+    async with sqlite.serving("--no-cluster") as server, server.client(token) as ada:
+        await until(server.ready, "the orchestrator is ready", START_SECONDS)
+        wish = {"kind": "engineering", "request": "Add a list"}
+        task = (await ada.post("/v1/tasks", json=wish)).json()["id"]
+        path = f"/v1/tasks/{task}/events"
+        follower = asyncio.create_task(ada.get(f"{path}?after=1&wait=20", timeout=60))
+        await until(waits, "the follower waits in Redis")
+        began = time.monotonic()
+        assert await server.stop() == 0
+        assert time.monotonic() - began < STOP_SECONDS
+        page = (await follower).json()
+    assert (page["items"], page["ended"]) == ([], False)
 
 
 async def test_a_run_pod_is_recognised_and_the_gateways_token_is_not(

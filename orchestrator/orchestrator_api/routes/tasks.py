@@ -183,7 +183,8 @@ async def _next_page(call: Call, task_id: str, after: int, wait: float) -> Event
             return page
         # Blocked in Redis, with no transaction open: a follower costs a connection and nothing else.
         # What comes may be an event that the follower has: the stream is behind the table.
-        await streams.wait(stream, newest, left)
+        if not await call.deps.followers.wait(streams.wait(stream, newest, left)):
+            return page
 
 
 async def _page(call: Call, task_id: str, after: int) -> EventPage:
