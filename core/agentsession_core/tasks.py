@@ -13,6 +13,11 @@ async def once(work: Awaitable[object]) -> None:
     await asyncio.Event().wait()
 
 
+async def until_set(event: asyncio.Event) -> None:
+    """Waits for the event."""
+    await event.wait()
+
+
 async def run_until_first_ends(*works: Coroutine[Any, Any, None]) -> None:
     """Runs everything until one ends, ends the others, and raises what the first raised."""
     tasks = [asyncio.create_task(work) for work in works]

@@ -13,9 +13,11 @@ from kopf._core.engines.peering import Identity
 from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from agentsession_core import naming
+from agentsession_core.tasks import run_until_first_ends, until_set
 from agentsession_operator.handlers import Handlers
+from agentsession_operator.login import login_handler
 from agentsession_operator.metrics import WatchMetrics
-from agentsession_operator.relists import Relists
+from agentsession_operator.watches import Begun, Watches
 
 RETRY_SECONDS: Final = 3.0
 
@@ -34,7 +36,7 @@ class _NoDiffBase(kopf.DiffBaseStorage):
     def build(
         self, *, body: kopf.Body, extra_fields: Iterable[Any] | None = None
     ) -> kopf.BodyEssence:
-        # kopf's own starts with a deep copy of the object: half of what an event cost.
+        # kopf's own begins with a deep copy of the object.
         return kopf.BodyEssence()
 
     def fetch(self, *, body: kopf.Body) -> None:
@@ -81,16 +83,17 @@ class _NoMemories(ResourceMemories):
 
 def build_registry(
     handlers: Handlers,
+    namespaces: tuple[str, ...],
     heard: Callable[[], None],
-    relisted: Callable[[], None],
+    compare: Callable[[], None],
     watch_silence_seconds: float,
     metrics: WatchMetrics,
 ) -> kopf.OperatorRegistry:
     """Every kind the operator watches. Event handlers only: all others write to the objects.
 
-    `heard` is called with every event, `relisted` when a watch had to begin anew with a list.
+    `heard` is called when the API server has answered a list, `compare` when a deletion may have been
+    missed: once all watches stand, and when one had to begin anew.
     """
-    relists = Relists()
     registry = kopf.OperatorRegistry()
     kinds: tuple[tuple[tuple[str, ...], Any], ...] = (
         ((naming.GROUP, naming.VERSION, naming.SESSION_PLURAL), handlers.session),
@@ -101,40 +104,31 @@ def build_registry(
     )
     for resource, handle in kinds:
         kopf.on.event(*resource, id=f"watch-{resource[-1]}", registry=registry)(
-            _adapter(resource[-1], handle, relists, heard, relisted, metrics)
+            _adapter(resource[-1], handle, metrics)
         )
-    kopf.on.login(registry=registry)(_login)
+    watches = Watches(len(kinds) * len(namespaces))
+
+    def on_request(path: str, watch: bool) -> None:
+        begun = watches.requested(path, watch=watch)
+        if begun is None:
+            return
+        heard()
+        if begun is Begun.ANEW:
+            metrics.restarted(path.rpartition("/")[2])
+        if begun is not Begun.FIRST:
+            compare()
+
+    kopf.on.login(registry=registry)(login_handler(on_request))
     kopf.on.startup(registry=registry)(_configuration(watch_silence_seconds))
     return registry
 
 
-def _adapter(
-    kind: str,
-    handle: Any,
-    relists: Relists,
-    heard: Callable[[], None],
-    relisted: Callable[[], None],
-    metrics: WatchMetrics,
-) -> Any:
+def _adapter(kind: str, handle: Any, metrics: WatchMetrics) -> Any:
     async def on_event(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
-        seen, deleted = dict(body), type == "DELETED"
-        handle(seen, deleted=deleted)
-        heard()
+        handle(dict(body), deleted=type == "DELETED")
         metrics.brought(kind, type)
-        metadata = seen["metadata"]
-        # kopf's word for an object that came with a list and not as an event.
-        listed = type is None
-        if relists.saw(
-            kind, metadata["namespace"], metadata["uid"], listed=listed, deleted=deleted
-        ):
-            metrics.restarted(kind)
-            relisted()
 
     return on_event
-
-
-def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
 
 def _configuration(watch_silence_seconds: float) -> Callable[..., None]:
@@ -155,7 +149,7 @@ def configure(settings: kopf.OperatorSettings, watch_silence_seconds: float) -> 
     settings.persistence.progress_storage = _NoProgress()
     settings.watching.chunk_size = 500
     # So long kopf keeps an object after its event, whole: at the start that is every object.
-    settings.queueing.idle_timeout = 0.5
+    settings.queueing.idle_timeout = 0.1
     ours = f"{naming.LABEL_MANAGED_BY}={naming.MANAGED_BY}"
     for resource in (
         ("batch", "v1", "jobs"),
@@ -173,10 +167,16 @@ def configure(settings: kopf.OperatorSettings, watch_silence_seconds: float) -> 
 async def run_kopf(
     registry: kopf.OperatorRegistry,
     namespaces: tuple[str, ...],
-    ready: asyncio.Event,
+    learnt: asyncio.Event,
     stop: asyncio.Event,
 ) -> None:
-    """Watches until `stop` is set; `ready` is set once the watches are being served."""
+    """Watches until `stop` is set, from when `learnt` is.
+
+    kopf lists everything once more, and more slowly than it was learnt: nobody waits for that then.
+    """
+    await run_until_first_ends(until_set(learnt), until_set(stop))
+    if stop.is_set():
+        return
     await kopf.operator(
         registry=registry,
         namespaces=list(namespaces),
@@ -185,6 +185,5 @@ async def run_kopf(
         # kopf would ask for the user's name, and a pod's user has none.
         identity=Identity(naming.OPERATOR_FIELD_MANAGER),
         memories=_NoMemories(),
-        ready_flag=ready,
         stop_flag=stop,
     )

@@ -132,10 +132,6 @@ class Cache:
     def template(self, key: Key) -> AgentSessionTemplate | None:
         return self._templates.get(key)
 
-    def knows_any(self) -> bool:
-        """Whether there is any session or template."""
-        return bool(self._sessions or self._templates)
-
     def templates(self) -> dict[Key, AgentSessionTemplate]:
         return dict(self._templates)
 

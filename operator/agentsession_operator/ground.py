@@ -33,8 +33,8 @@ class Ground:
         self._namespaces = namespaces
         self._on_error = on_error
         self._problems = {
-            "start": "the watches have not started yet",
-            "watches": "no watch has told anything yet; the log of kopf says why",
+            "start": "what there is has not been read yet",
+            "watches": "no watch has begun yet; the log of kopf says why",
         }
 
     @property
@@ -43,15 +43,11 @@ class Ground:
         return "; ".join(self._problems.values()) or None
 
     def heard(self) -> None:
-        """A watch has told something: kopf reaches the API server by another address than ours."""
+        """A watch has begun: kopf reaches the API server by another address than ours."""
         self._problems.pop("watches", None)
 
-    async def begin(
-        self, learn: Callable[[], Awaitable[None]], knows_any: Callable[[], bool]
-    ) -> None:
+    async def begin(self, learn: Callable[[], Awaitable[None]]) -> None:
         """Checks everything and then has the cluster learnt (`learn`), for as long as it takes.
-
-        If nothing was learnt (`knows_any`), the watches have nothing to tell.
 
         An API server that is away is waited for here: kubelet would start a process that ends
         ever later.
@@ -59,8 +55,6 @@ class Ground:
         for step in (self._check_rights, self._check_schema, learn):
             await self._until_done(step)
         self._problems.pop("start", None)
-        if not knows_any():
-            self.heard()
 
     async def guard(self) -> None:
         """Notices a Role that somebody changes, and what has been mended, until cancelled."""

@@ -29,7 +29,7 @@ RETRY_SECONDS: Final = 2.0
 
 
 class Service:
-    """Works once the watches run."""
+    """Learns what there is, then works; the watches follow."""
 
     def __init__(
         self,
@@ -61,11 +61,11 @@ class Service:
         self._admission = admission
         self._board = board
 
-    async def run(self, synced: asyncio.Event) -> None:
-        """Works until cancelled."""
-        await synced.wait()
-        # The cache has to be whole before the first decision: a child not yet seen looks like none.
-        await self._ground.begin(self._comparison.run, self._cache.knows_any)
+    async def run(self, learnt: asyncio.Event) -> None:
+        """Works until cancelled; `learnt` is set once the cache is whole."""
+        # It has to be before the first decision: a child not yet seen looks like none.
+        await self._ground.begin(self._comparison.run)
+        learnt.set()
         rebuilt = await self._epoch.begin()
         # Nobody is given a place before it is known who has one and who waited for one.
         await self._until_redis_answers(self._board.open)

@@ -185,6 +185,25 @@ async def test_what_was_deleted_while_the_watches_were_cut_is_found_after_a_410(
         assert "a deletion was missed" in operator.said
 
 
+async def test_what_was_deleted_before_the_watches_began_is_found(ground: Ground) -> None:
+    # kopf asks what kinds there are before it lists any; the operator's own list does without.
+    ground.proxy.faults.add(Fault(path="/apis$", status=503))
+    for name in ("stays", "goes"):
+        ground.apply(name)
+    async with ground.operator() as operator:
+
+        def looked_at() -> bool:
+            sessions = [ground.session(name) for name in ("stays", "goes")]
+            return all("phase" in session.get("status", {}) for session in sessions)
+
+        await until(looked_at, "both are looked at, before any watch begins", SECONDS)
+        ground.delete(f"{SESSIONS}/goes")
+        assert "a deletion was missed" not in operator.said
+        ground.proxy.faults.clear()
+        await operator.ready()
+        await until(lambda: "a deletion was missed" in operator.said, "it is found", SECONDS)
+
+
 async def test_an_api_server_that_is_killed_and_comes_back(ground: Ground) -> None:
     async with ground.operator() as operator:
         await operator.ready()

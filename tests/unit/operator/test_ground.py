@@ -42,24 +42,19 @@ async def learnt() -> None:
     """Nothing more to learn."""
 
 
-async def test_it_is_ready_once_a_watch_has_told_something(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_is_ready_once_a_watch_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     ground, _ = make_ground(monkeypatch, ALL)
-    assert "have not started" in (ground.problem or "")
-    await ground.begin(learnt, lambda: True)
-    assert ground.problem == "no watch has told anything yet; the log of kopf says why"
+    assert "has not been read yet" in (ground.problem or "")
+    await ground.begin(learnt)
+    assert ground.problem == "no watch has begun yet; the log of kopf says why"
     ground.heard()
-    assert ground.problem is None
-
-
-async def test_an_empty_cluster_has_nothing_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
-    ground, _ = make_ground(monkeypatch, ALL)
-    await ground.begin(learnt, lambda: False)
     assert ground.problem is None
 
 
 async def test_rights_that_nobody_can_list_are_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     ground, _ = make_ground(monkeypatch, None)
-    await ground.begin(learnt, lambda: False)
+    await ground.begin(learnt)
+    ground.heard()
     assert ground.problem is None
 
 
@@ -72,7 +67,7 @@ async def test_it_waits_for_an_api_server_that_is_away(monkeypatch: pytest.Monke
         if len(said) < 3:
             raise UnavailableError(503, "starting")
 
-    await ground.begin(learn, lambda: False)
+    await ground.begin(learn)
     assert "the start waits for the API server: HTTP 503: starting" in (said[1] or "")
     assert len(errors) == 2
     assert "lacks the right to get agentsessions.agentsession.dev" in (ground.problem or "")
