@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from contextlib import aclosing
+from typing import Final
 from urllib.parse import quote
 
 import aiohttp
 import structlog
-from kubernetes_asyncio import watch
-from kubernetes_asyncio.client import ApiClient, ApiException, CoreV1Api
 from pydantic import ValidationError
 from redis import RedisError
 
 from agentsession_bridge.pairing import Codes, Stranger
-from agentsession_core import kube
+from agentsession_core.kube import MERGE_PATCH, ApiClient, ApiError
 from agentsession_core.pairing import (
     ANSWER,
     APPROVE,
@@ -49,9 +48,7 @@ class PairedPeople:
         now: Callable[[], float],
     ) -> None:
         self._api = api
-        # Any: the generated signatures do not say what comes.
-        self._core: Any = CoreV1Api(api)
-        self._namespace = namespace
+        self._maps = f"/api/v1/namespaces/{quote(namespace, safe='')}/configmaps"
         self._name = name
         self._codes = codes
         self._welcome = welcome
@@ -70,32 +67,32 @@ class PairedPeople:
                 await self._follow()
                 pause = RETRY_SECONDS
             except (
-                ApiException,
+                ApiError,
                 aiohttp.ClientError,
                 OSError,
                 TimeoutError,
                 RedisError,
             ) as error:
-                reason = error.status if isinstance(error, ApiException) else type(error).__name__
+                reason = error.status if isinstance(error, ApiError) else type(error).__name__
                 log.warning("paired people not followed", error=reason, retry_seconds=pause)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_RETRY_SECONDS)
 
     async def _follow(self) -> None:
-        only = f"metadata.name={self._name}"
-        found = await self._core.list_namespaced_config_map(self._namespace, field_selector=only)
-        for item in found.items:
-            await self._read(item.data or {})
-        async with watch.Watch() as stream:
-            async for event in stream.stream(
-                self._core.list_namespaced_config_map, self._namespace, field_selector=only,
-                resource_version=found.metadata.resource_version, timeout_seconds=WATCH_SECONDS,
-                _request_timeout=WATCH_SECONDS + 10,
-            ):  # fmt: skip
+        only = {"fieldSelector": f"metadata.name={self._name}"}
+        found = await self._api.call(
+            "GET", self._maps, query=only, timeout_seconds=REQUEST_TIMEOUT_SECONDS
+        )
+        for item in found["items"]:
+            await self._read(item.get("data") or {})
+        version = found["metadata"]["resourceVersion"]
+        changes = self._api.watch(self._maps, version, seconds=WATCH_SECONDS, query=only)
+        async with aclosing(changes) as events:
+            async for event in events:
                 if event["type"] == "ERROR":
                     return
                 if event["type"] in ("ADDED", "MODIFIED"):
-                    await self._read(event["object"].data or {})
+                    await self._read(event["object"].get("data") or {})
                 elif event["type"] == "DELETED":
                     await self._read({})
 
@@ -137,13 +134,11 @@ class PairedPeople:
         }
 
     async def _patch(self, change: Mapping[str, str | None]) -> None:
-        await kube.request_json(
-            self._api,
+        await self._api.call(
             "PATCH",
-            f"/api/v1/namespaces/{quote(self._namespace, safe='')}/configmaps/"
-            f"{quote(self._name, safe='')}",
-            body={"data": dict(change)},
-            content_type="application/merge-patch+json",
+            f"{self._maps}/{quote(self._name, safe='')}",
+            {"data": dict(change)},
+            content_type=MERGE_PATCH,
             timeout_seconds=REQUEST_TIMEOUT_SECONDS,
         )
 

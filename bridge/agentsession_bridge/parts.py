@@ -11,7 +11,6 @@ import time
 import httpx
 import structlog
 import uvicorn
-from kubernetes_asyncio.client import ApiClient
 from pydantic import SecretStr
 from redis.asyncio import Redis
 from telegram import Bot
@@ -51,6 +50,7 @@ from agentsession_bridge.telegram_transport import BotRequest
 from agentsession_bridge.telling import Told, recover
 from agentsession_bridge.webhook import Webhook
 from agentsession_core.cluster import KubernetesCluster
+from agentsession_core.kube import ApiClient
 from agentsession_core.mailbox.decisions import Decisions
 from agentsession_core.mailbox.lease import Leases
 from agentsession_core.mailbox.store import MailboxStore

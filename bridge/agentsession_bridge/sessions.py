@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,17 +12,17 @@ from urllib.parse import quote
 
 import aiohttp
 import structlog
-from kubernetes_asyncio import watch
-from kubernetes_asyncio.client import ApiClient, ApiException, CustomObjectsApi
 
 from agentsession_bridge.session_index import HeldMailbox, SessionIndex
-from agentsession_core import kube, naming
+from agentsession_core import naming
+from agentsession_core.kube import APPLY_PATCH, JSON, ApiClient, ApiError
 
 log = structlog.get_logger(__name__)
 
 FIELD_MANAGER: Final = "agentsession-bridge"
 REQUEST_TIMEOUT_SECONDS: Final = 5.0
 WATCH_SECONDS: Final = 300
+LIST_SECONDS: Final = 60.0
 RETRY_SECONDS: Final = 1.0
 PAGE: Final = 500
 REASON_CHARACTERS: Final = 300
@@ -53,8 +53,6 @@ class Sessions:
 
     def __init__(self, api: ApiClient, namespaces: tuple[str, ...], index: SessionIndex) -> None:
         self._api = api
-        # Any: the generated signatures know no `_continue`.
-        self._objects: Any = CustomObjectsApi(api)
         self._namespaces = namespaces
         self.index = index
         self._listed = {namespace: asyncio.Event() for namespace in namespaces}
@@ -92,8 +90,8 @@ class Sessions:
             },
         }
         try:
-            await self._call("POST", _path(namespace), body, "application/json")
-        except ApiException as error:
+            await self._call("POST", _path(namespace), body, JSON)
+        except ApiError as error:
             if error.status != 409:
                 raise _meaning(error) from None
             return False
@@ -118,8 +116,8 @@ class Sessions:
         path = f"{_path(held.namespace)}/{quote(held.name, safe='')}"
         query = f"?fieldManager={FIELD_MANAGER}&force=true"
         try:
-            await self._call("PATCH", path + query, body, "application/apply-patch+yaml")
-        except ApiException as error:
+            await self._call("PATCH", path + query, body, APPLY_PATCH)
+        except ApiError as error:
             if error.status != 404:
                 raise _meaning(error) from None
 
@@ -127,11 +125,10 @@ class Sessions:
         self, method: str, path: str, body: Mapping[str, Any], content_type: str
     ) -> None:
         try:
-            await kube.request_json(
-                self._api,
+            await self._api.call(
                 method,
                 path,
-                body=body,
+                body,
                 content_type=content_type,
                 timeout_seconds=REQUEST_TIMEOUT_SECONDS,
             )
@@ -145,7 +142,7 @@ class Sessions:
                 self._listed[namespace].set()
                 while version is not None:
                     version = await self._watch(namespace, version)
-            except (ApiException, aiohttp.ClientError, OSError, TimeoutError) as error:
+            except (ApiError, aiohttp.ClientError, OSError, TimeoutError) as error:
                 log.warning(
                     "sessions not followed", namespace=namespace, error=type(error).__name__
                 )
@@ -155,10 +152,12 @@ class Sessions:
         uids: set[str] = set()
         more: str | None = None
         while True:
-            page = await self._objects.list_namespaced_custom_object(
-                naming.GROUP, naming.VERSION, namespace, naming.SESSION_PLURAL, limit=PAGE,
-                **({"_continue": more} if more else {}),
-            )  # fmt: skip
+            page = await self._api.call(
+                "GET",
+                _path(namespace),
+                query={"limit": str(PAGE), **({"continue": more} if more else {})},
+                timeout_seconds=LIST_SECONDS,
+            )
             for item in page["items"]:
                 self.index.put(item)
                 uids.add(item["metadata"]["uid"])
@@ -169,13 +168,9 @@ class Sessions:
 
     async def _watch(self, namespace: str, version: str) -> str | None:
         """Follow changes from a version on; return where to go on, None to read the list again."""
-        async with watch.Watch() as stream:
-            async for event in stream.stream(
-                self._objects.list_namespaced_custom_object,
-                naming.GROUP, naming.VERSION, namespace, naming.SESSION_PLURAL,
-                resource_version=version, timeout_seconds=WATCH_SECONDS,
-                _request_timeout=WATCH_SECONDS + 10,
-            ):  # fmt: skip
+        changes = self._api.watch(_path(namespace), version, seconds=WATCH_SECONDS)
+        async with aclosing(changes) as events:
+            async for event in events:
                 if event["type"] == "ERROR":
                     return None
                 found = event["object"]
@@ -193,16 +188,7 @@ def _path(namespace: str) -> str:
     )
 
 
-def _meaning(error: ApiException) -> Exception:
-    if error.status is not None and 400 <= error.status < 500 and error.status != 429:
-        return SessionRefusedError(_words(error))
+def _meaning(error: ApiError) -> Exception:
+    if 400 <= error.status < 500 and error.status != 429:
+        return SessionRefusedError(error.message[:REASON_CHARACTERS])
     return ClusterUnavailableError(f"{error.status} {error.reason}")
-
-
-def _words(error: ApiException) -> str:
-    """The API server's own words: a quota's or an admission's."""
-    try:
-        said = json.loads(error.body or "")["message"]
-    except (ValueError, KeyError, TypeError):
-        said = error.reason
-    return str(said)[:REASON_CHARACTERS]

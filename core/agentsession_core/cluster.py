@@ -8,9 +8,9 @@ from typing import Any, Final, Protocol
 from urllib.parse import quote
 
 import aiohttp
-from kubernetes_asyncio.client import ApiClient, ApiException
 
-from agentsession_core import kube, naming
+from agentsession_core import naming
+from agentsession_core.kube import ApiClient, ApiError
 
 REQUEST_TIMEOUT_SECONDS: Final = 5.0
 _OWN = f"apis/{naming.API_VERSION}"
@@ -53,7 +53,7 @@ class Cluster(Protocol):
 
 
 class KubernetesCluster:
-    """The API server through kubernetes-asyncio."""
+    """The API server itself."""
 
     def __init__(self, api: ApiClient) -> None:
         self._api = api
@@ -81,10 +81,8 @@ class KubernetesCluster:
         self, method: str, path: str, body: Mapping[str, Any] | None
     ) -> Mapping[str, Any] | None:
         try:
-            return await kube.request_json(
-                self._api, method, path, body=body, timeout_seconds=REQUEST_TIMEOUT_SECONDS
-            )
-        except ApiException as error:
+            return await self._api.call(method, path, body, timeout_seconds=REQUEST_TIMEOUT_SECONDS)
+        except ApiError as error:
             if error.status == 404 and method == "GET":
                 return None
             # The exception's text holds the answer's body, which for a Secret would be the Secret.

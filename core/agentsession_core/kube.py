@@ -1,24 +1,48 @@
-"""The one place that opens connections to the API server."""
+"""The one place that opens connections to the API server: plain JSON over aiohttp (ADR 19)."""
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-from kubernetes_asyncio import client, config
-from kubernetes_asyncio.client import ApiClient
-from kubernetes_asyncio.client.exceptions import ApiException
+import aiohttp
 
+from agentsession_core.kube_access import Access, KubeConfigError, read_access
+
+__all__ = ["ApiClient", "ApiError", "ApiRequest", "KubeConfigError", "connect", "describe"]
+
+JSON: Final = "application/json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+APPLY_PATCH: Final = "application/apply-patch+yaml"
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+# A watch's line is a whole object: etcd takes up to 1.5 MiB.
+_LINE_BYTES: Final = 2**21
 
 
-class KubeConfigError(Exception):
-    """No usable access to an API server; the message names what was looked for."""
+class ApiError(Exception):
+    """The API server refused or failed. `body` is its answer, which may hold what must not be logged."""
+
+    def __init__(self, status: int, reason: str, body: str, headers: Mapping[str, str]) -> None:
+        super().__init__(f"HTTP {status} {reason}")
+        self.status = status
+        self.reason = reason
+        self.body = body
+        self.headers = headers
+
+    @property
+    def message(self) -> str:
+        """The API server's own words: a quota's, an admission's."""
+        try:
+            said = json.loads(self.body)["message"]
+        except (ValueError, KeyError, TypeError):
+            said = self.body or self.reason
+        return str(said)
 
 
 @dataclass(frozen=True)
@@ -56,6 +80,89 @@ def _result(status: int | None) -> str:
     return known.get(status, "refused" if status < 500 else "failed")
 
 
+class ApiClient:
+    """Calls by path. All raise ApiError, aiohttp.ClientError, OSError or TimeoutError."""
+
+    def __init__(
+        self, access: Access, session: aiohttp.ClientSession, tell: Callable[[ApiRequest], None]
+    ) -> None:
+        self._access = access
+        self._session = session
+        self._tell = tell
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        timeout_seconds: float,
+        query: Mapping[str, str] | None = None,
+        content_type: str = JSON,
+    ) -> dict[str, Any]:
+        """The API server's answer."""
+        async with self._answer(method, path, body, timeout_seconds, query, content_type) as answer:
+            found: dict[str, Any] = json.loads(await answer.read())
+            return found
+
+    async def watch(
+        self,
+        path: str,
+        resource_version: str,
+        *,
+        seconds: int,
+        query: Mapping[str, str] | None = None,
+    ) -> AsyncGenerator[dict[str, Any]]:
+        """Changes from a version on, as they come (`type` and `object`), until the time is over.
+
+        The last one may be of type ERROR: the version is too old, the list has to be read anew.
+        """
+        asked = {
+            **(query or {}),
+            "watch": "true",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(seconds),
+        }
+        async with self._answer("GET", path, None, seconds + 10, asked, JSON) as answer:
+            async for line in answer.content:
+                yield json.loads(line)
+
+    @asynccontextmanager
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        timeout_seconds: float,
+        query: Mapping[str, str] | None,
+        content_type: str,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        headers = {"Accept": JSON}
+        if token := self._access.token():
+            headers["Authorization"] = f"Bearer {token}"
+        if body is not None:
+            headers["Content-Type"] = content_type
+        began, status = time.monotonic(), None
+        try:
+            answer = await self._session.request(
+                method,
+                self._access.server + path,
+                params=query,
+                data=None if body is None else json.dumps(body),
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=timeout_seconds),
+                allow_redirects=False,
+            )
+            status = answer.status
+        finally:
+            self._tell(describe(method, path, status, time.monotonic() - began))
+        async with answer:
+            if status >= 300:
+                text = await answer.text(errors="replace")
+                raise ApiError(status, answer.reason or "", text, answer.headers)
+            yield answer
+
+
 @asynccontextmanager
 async def connect(
     user_agent: str, on_request: Callable[[ApiRequest], None] = lambda _: None
@@ -65,68 +172,11 @@ async def connect(
     Raises KubeConfigError when there is neither. The service account's token is read anew each
     minute, so its rotation needs no restart. `on_request` is told of every request.
     """
-    configuration = client.Configuration()
-    # Python 3.13 checks certificates more strictly than many clusters' own authorities comply with.
-    configuration.disable_strict_ssl_verification = True
-    try:
-        kubeconfig = os.environ.get("KUBECONFIG")
-        if kubeconfig:
-            # Named, since the library reads the variable only once, when it is imported.
-            await config.load_kube_config(kubeconfig, client_configuration=configuration)
-        else:
-            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    except (config.ConfigException, OSError) as error:
-        raise KubeConfigError(
-            f"no access to a cluster: {error}; set KUBECONFIG or run in a pod with a service account"
-        ) from error
-    async with ApiClient(configuration) as api:
-        api.user_agent = user_agent
-        _tell_requests(api, on_request)
-        yield api
-
-
-async def request_json(
-    api: ApiClient,
-    method: str,
-    path: str,
-    *,
-    timeout_seconds: float,
-    body: Mapping[str, Any] | None = None,
-    content_type: str = "application/json",
-) -> Mapping[str, Any]:
-    """The API server's answer as plain JSON.
-
-    Raises ApiException when it refuses, aiohttp.ClientError, OSError or TimeoutError when it does not
-    answer.
-    """
-    answer: Mapping[str, Any] = await api.call_api(
-        path,
-        method,
-        header_params={"Accept": "application/json", "Content-Type": content_type},
-        body=body,
-        response_types_map={200: "object", 201: "object"},
-        auth_settings=["BearerToken"],
-        _return_http_data_only=True,
-        _request_timeout=timeout_seconds,
-    )
-    return answer
-
-
-def _tell_requests(api: ApiClient, on_request: Callable[[ApiRequest], None]) -> None:
-    rest: Any = api.rest_client
-    send = rest.request
-
-    async def request(method: str, url: str, **arguments: Any) -> Any:
-        began, status = time.monotonic(), None
-        try:
-            answer = await send(method, url, **arguments)
-            status = answer.status
-        except ApiException as error:
-            status = error.status
-            raise
-        else:
-            return answer
-        finally:
-            on_request(describe(method, url, status, time.monotonic() - began))
-
-    rest.request = request
+    access = read_access(os.environ)
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=access.tls if access.tls is not None else True),
+        headers={"User-Agent": user_agent},
+        read_bufsize=_LINE_BYTES,
+        cookie_jar=aiohttp.DummyCookieJar(),
+    ) as session:
+        yield ApiClient(access, session, on_request)

@@ -13,7 +13,6 @@ _QUIET: Final = (
     "aiohttp",
     "httpx",
     "httpcore",
-    "kubernetes_asyncio",
     "urllib3",
     "asyncio",
     "redis",

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
-
-from kubernetes_asyncio import client
-from kubernetes_asyncio.client import ApiClient
+from typing import Final
 
 from agentsession_core import naming
+from agentsession_core.kube import JSON, MERGE_PATCH, ApiClient
 from agentsession_operator.cluster_errors import (
+    CALL_SECONDS,
     ClusterError,
     ConflictError,
     NotFoundError,
     RefusedError,
     answer_of,
-    error_of,
 )
 from agentsession_operator.model import Body, Key
 from agentsession_operator.story import EventText
 
-_MERGE: Final = "application/merge-patch+json"
 _PAGE: Final = 500
 _EXPIRED: Final = 410
 _EVENTS: Final = 50
+_OURS: Final = {"fieldManager": naming.OPERATOR_FIELD_MANAGER}
 
 
 @dataclass(frozen=True)
@@ -43,26 +40,14 @@ class Cluster:
 
     def __init__(self, api: ApiClient) -> None:
         self._api = api
-        # Any: the generated signatures know neither plain dictionaries nor `_content_type`.
-        self._core: Any = client.CoreV1Api(api)
-        self._batch: Any = client.BatchV1Api(api)
-        self._custom: Any = client.CustomObjectsApi(api)
-        self._authorization: Any = client.AuthorizationV1Api(api)
 
     async def create_claim(self, body: Body) -> Body:
         """Makes the claim and answers it as it is in the cluster."""
-        made = await answer_of(
-            self._core.create_namespaced_persistent_volume_claim(
-                body["metadata"]["namespace"], body, field_manager=naming.OPERATOR_FIELD_MANAGER
-            )
-        )
-        return self._as_body(made)
+        return await self._call("POST", _claims(body["metadata"]["namespace"]), body, _OURS)
 
     async def read_claim(self, namespace: str, name: str) -> Body:
         """The claim as it is. Raises NotFoundError."""
-        return self._as_body(
-            await answer_of(self._core.read_namespaced_persistent_volume_claim(name, namespace))
-        )
+        return await self._call("GET", _claims(namespace, name))
 
     async def create_job(self, body: Body) -> Body:
         """Makes the Job; one that is there already with the same owner is a success.
@@ -71,97 +56,44 @@ class Cluster:
         """
         namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
         try:
-            made = await answer_of(
-                self._batch.create_namespaced_job(
-                    namespace, body, field_manager=naming.OPERATOR_FIELD_MANAGER
-                )
-            )
+            return await self._call("POST", _jobs(namespace), body, _OURS)
         except ConflictError:
-            made = await answer_of(self._batch.read_namespaced_job(name, namespace))
-            existing = self._as_body(made)
-            owners = existing["metadata"].get("ownerReferences", [])
-            if owners != body["metadata"]["ownerReferences"]:
-                raise RefusedError(409, f"Job {name} is there and not this session's") from None
-            return existing
-        return self._as_body(made)
+            existing = await self._call("GET", _jobs(namespace, name))
+        owners = existing["metadata"].get("ownerReferences", [])
+        if owners != body["metadata"]["ownerReferences"]:
+            raise RefusedError(409, f"Job {name} is there and not this session's")
+        return existing
 
     async def set_claim_owners(
         self, namespace: str, name: str, uid: str, owners: list[Body]
     ) -> None:
         """Replaces the owner references of this very claim."""
         patch = {"metadata": {"uid": uid, "ownerReferences": owners or None}}
-        await answer_of(
-            self._core.patch_namespaced_persistent_volume_claim(
-                name,
-                namespace,
-                patch,
-                field_manager=naming.OPERATOR_FIELD_MANAGER,
-                _content_type=_MERGE,
-            )
-        )
+        await self._call("PATCH", _claims(namespace, name), patch, _OURS, MERGE_PATCH)
 
     async def delete_claim(self, namespace: str, name: str, uid: str) -> None:
         """Deletes this very claim; one that is gone is a success."""
-        options = client.V1DeleteOptions(preconditions=client.V1Preconditions(uid=uid))
-        try:
-            await answer_of(
-                self._core.delete_namespaced_persistent_volume_claim(name, namespace, body=options)
-            )
-        except NotFoundError:
-            return
+        await self._delete_if_there(_claims(namespace, name), {"preconditions": {"uid": uid}})
 
     async def delete_job(self, namespace: str, name: str, uid: str) -> None:
         """Deletes this very Job and its pods, with their grace; one that is gone is a success."""
-        options = client.V1DeleteOptions(
-            propagation_policy="Background", preconditions=client.V1Preconditions(uid=uid)
-        )
-        try:
-            await answer_of(self._batch.delete_namespaced_job(name, namespace, body=options))
-        except NotFoundError:
-            return
+        options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        await self._delete_if_there(_jobs(namespace, name), options)
 
     async def delete_session(self, key: Key, uid: str, resource_version: str) -> None:
         """Deletes the session if it has not changed since. Raises ConflictError if it has."""
-        options = client.V1DeleteOptions(
-            propagation_policy="Background",
-            preconditions=client.V1Preconditions(uid=uid, resource_version=resource_version),
-        )
-        await answer_of(
-            self._custom.delete_namespaced_custom_object(
-                naming.GROUP,
-                naming.VERSION,
-                key.namespace,
-                naming.SESSION_PLURAL,
-                key.name,
-                body=options,
-            )
-        )
+        only = {"uid": uid, "resourceVersion": resource_version}
+        options = {"propagationPolicy": "Background", "preconditions": only}
+        await self._call("DELETE", _session(key), options)
 
     async def read_session(self, key: Key) -> Body:
         """The session as it is. Raises NotFoundError."""
-        found: Body = await answer_of(
-            self._custom.get_namespaced_custom_object(
-                naming.GROUP, naming.VERSION, key.namespace, naming.SESSION_PLURAL, key.name
-            )
-        )
-        return found
+        return await self._call("GET", _session(key))
 
     async def patch_status(self, key: Key, resource_version: str, patch: Body) -> Body:
         """Merges into the status of the session if it has not changed since."""
         body = {"metadata": {"resourceVersion": resource_version}, "status": patch}
-        patched: Body = await answer_of(
-            self._custom.patch_namespaced_custom_object_status(
-                naming.GROUP,
-                naming.VERSION,
-                key.namespace,
-                naming.SESSION_PLURAL,
-                key.name,
-                body,
-                field_manager=naming.OPERATOR_FIELD_MANAGER,
-                _content_type=_MERGE,
-            )
-        )
-        return patched
+        return await self._call("PATCH", f"{_session(key)}/status", body, _OURS, MERGE_PATCH)
 
     async def create_event(
         self, key: Key, uid: str, name: str, event: EventText, at: datetime
@@ -187,20 +119,20 @@ class Cluster:
             "reportingComponent": naming.OPERATOR_FIELD_MANAGER,
             "reportingInstance": "",
         }
-        await answer_of(self._core.create_namespaced_event(key.namespace, body))
+        await self._call("POST", _events(key.namespace), body)
 
     async def events_about(self, namespace: str, uid: str) -> list[Body]:
         """What Kubernetes' own parts have said about an object lately."""
-        query = [("fieldSelector", f"involvedObject.uid={uid}"), ("limit", str(_EVENTS))]
-        answer = await self._get(f"/api/v1/namespaces/{namespace}/events", query)
+        query = {"fieldSelector": f"involvedObject.uid={uid}", "limit": str(_EVENTS)}
+        answer = await self._call("GET", _events(namespace), None, query)
         events: list[Body] = answer.get("items", [])
         return events
 
     async def list_pages(self, path: str, *, ours_only: bool) -> AsyncIterator[Page]:
         """Everything of one kind in one namespace, page by page, as plain dictionaries."""
-        query: list[tuple[str, str]] = [("limit", str(_PAGE))]
+        query = {"limit": str(_PAGE)}
         if ours_only:
-            query.append(("labelSelector", f"{naming.LABEL_MANAGED_BY}={naming.MANAGED_BY}"))
+            query["labelSelector"] = f"{naming.LABEL_MANAGED_BY}={naming.MANAGED_BY}"
         try:
             async for page in self._pages(path, query):
                 yield page
@@ -213,10 +145,11 @@ class Cluster:
         async for page in self._pages(path, query):
             yield page
 
-    async def _pages(self, path: str, query: list[tuple[str, str]]) -> AsyncIterator[Page]:
+    async def _pages(self, path: str, query: dict[str, str]) -> AsyncIterator[Page]:
         token = ""
         while True:
-            answer = await self._get(path, [*query, ("continue", token)] if token else query)
+            following = {"continue": token} if token else {}
+            answer = await self._call("GET", path, None, {**query, **following})
             yield Page(answer.get("items") or [], begins_anew=not token)
             token = answer.get("metadata", {}).get("continue", "")
             if not token:
@@ -227,11 +160,9 @@ class Cluster:
 
         Every caller may ask.
         """
-        spec = client.V1SelfSubjectRulesReviewSpec(namespace=namespace)
-        review = client.V1SelfSubjectRulesReview(spec=spec)
-        status = self._as_body(
-            await answer_of(self._authorization.create_self_subject_rules_review(review))
-        )["status"]
+        review = {"spec": {"namespace": namespace}}
+        path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+        status = (await self._call("POST", path, review))["status"]
         rules: list[Body] = status["resourceRules"]
         return None if status.get("incomplete") else rules
 
@@ -239,38 +170,60 @@ class Cluster:
         self, namespace: str, session_uid: str
     ) -> tuple[list[Body], list[Body]]:
         """Jobs and pods of one session as the API server has them now."""
-        query = [("labelSelector", f"{naming.LABEL_SESSION_UID}={session_uid}")]
+        query = {"labelSelector": f"{naming.LABEL_SESSION_UID}={session_uid}"}
         jobs, pods = await asyncio.gather(
-            self._get(f"/apis/batch/v1/namespaces/{namespace}/jobs", query),
-            self._get(f"/api/v1/namespaces/{namespace}/pods", query),
+            self._call("GET", _jobs(namespace), None, query),
+            self._call("GET", f"/api/v1/namespaces/{namespace}/pods", None, query),
         )
         return jobs.get("items", []), pods.get("items", [])
 
     async def served_schemas(self) -> dict[str, Body]:
         """Kind → the schema that the API server serves for it; every caller may read it."""
-        document = await self._get(f"/openapi/v3/apis/{naming.API_VERSION}", [])
+        document = await self._call("GET", f"/openapi/v3/apis/{naming.API_VERSION}")
         schemas = document.get("components", {}).get("schemas", {})
         return {name.rsplit(".", 1)[-1]: schema for name, schema in schemas.items()}
 
-    async def _get(self, path: str, query: list[tuple[str, str]]) -> Body:
-        return await answer_of(self._read_plain(path, query))
+    async def _delete_if_there(self, path: str, options: Body) -> None:
+        try:
+            await self._call("DELETE", path, options)
+        except NotFoundError:
+            return
 
-    async def _read_plain(self, path: str, query: list[tuple[str, str]]) -> Body:
-        response: Any = await self._api.call_api(
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        body: Body | None = None,
+        query: dict[str, str] | None = None,
+        content_type: str = JSON,
+    ) -> Body:
+        call = self._api.call(
+            method,
             path,
-            "GET",
-            query_params=query,
-            header_params={"Accept": "application/json"},
-            auth_settings=["BearerToken"],
-            _preload_content=False,
-            _return_http_data_only=True,
+            body,
+            query=query,
+            content_type=content_type,
+            timeout_seconds=CALL_SECONDS,
         )
-        text = await response.text()
-        if response.status >= 400:
-            raise error_of(response.status, text, response.headers)
-        body: Body = json.loads(text)
-        return body
+        return await answer_of(call)
 
-    def _as_body(self, made: object) -> Body:
-        body: Body = self._api.sanitize_for_serialization(made)
-        return body
+
+def _claims(namespace: str, name: str = "") -> str:
+    return _path("api/v1", namespace, "persistentvolumeclaims", name)
+
+
+def _jobs(namespace: str, name: str = "") -> str:
+    return _path("apis/batch/v1", namespace, "jobs", name)
+
+
+def _events(namespace: str) -> str:
+    return _path("api/v1", namespace, "events")
+
+
+def _session(key: Key) -> str:
+    return _path(f"apis/{naming.API_VERSION}", key.namespace, naming.SESSION_PLURAL, key.name)
+
+
+def _path(group: str, namespace: str, plural: str, name: str = "") -> str:
+    path = f"/{group}/namespaces/{namespace}/{plural}"
+    return f"{path}/{name}" if name else path

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from typing import Final, TypeVar
 
 from aiohttp import ClientError
-from kubernetes_asyncio.client.exceptions import ApiException
+
+from agentsession_core.kube import ApiError
 
 T = TypeVar("T")
 # What the API server, or something in front of it, says when it answers nobody of this process: it
@@ -53,11 +52,9 @@ class UnavailableError(ClusterError):
 async def answer_of(call: Awaitable[T]) -> T:
     """The call's answer. Raises ClusterError for whatever goes wrong with it."""
     try:
-        async with asyncio.timeout(CALL_SECONDS):
-            return await call
-    except ApiException as error:
-        text = error.body or error.reason or ""
-        raise error_of(error.status or 0, text, error.headers or {}) from error
+        return await call
+    except ApiError as error:
+        raise _meaning(error) from error
     except TimeoutError as error:
         raise UnavailableError(0, f"no answer within {CALL_SECONDS:.0f} s") from error
     except (ClientError, OSError) as error:
@@ -65,16 +62,10 @@ async def answer_of(call: Awaitable[T]) -> T:
         raise UnavailableError(0, f"{type(error).__name__}: {error}") from error
 
 
-def error_of(status: int, body: str | bytes, headers: Mapping[str, str]) -> ClusterError:
-    """What an answer of the API server that is no success means."""
-    text = body.decode(errors="replace") if isinstance(body, bytes) else body
-    try:
-        message = json.loads(text).get("message", text)
-    except (ValueError, AttributeError):
-        message = text
-    message = str(message)[:1000]
+def _meaning(error: ApiError) -> ClusterError:
+    status, message = error.status, error.message[:1000]
     if status in _UNAVAILABLE:
-        return UnavailableError(status, message, _seconds(headers.get("Retry-After")))
+        return UnavailableError(status, message, _seconds(error.headers.get("Retry-After")))
     kinds = {403: RefusedError, 404: NotFoundError, 409: ConflictError, 422: RefusedError}
     return kinds.get(status, ClusterError)(status, message)
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-from kubernetes_asyncio.client import ApiClient
-from kubernetes_asyncio.client.exceptions import ApiException
 
 from agentsession_core import naming
+from agentsession_core.kube import JSON, MERGE_PATCH, ApiClient
+from agentsession_core.kube import ApiError as Refusal
 
 Body = dict[str, Any]
-MERGE = "application/merge-patch+json"
 PAGE = 500
 WATCH_SECONDS = 3600
 CALL_SECONDS = 60.0
@@ -54,7 +53,7 @@ class Api:
         """Makes an object and answers it."""
         return await self._call("POST", path, body)
 
-    async def patch(self, path: str, body: Body, kind: str = MERGE) -> Body:
+    async def patch(self, path: str, body: Body, kind: str = MERGE_PATCH) -> Body:
         """Changes an object and answers it."""
         return await self._call("PATCH", path, body, content_type=kind)
 
@@ -94,25 +93,23 @@ class Api:
         listed = await self.get(path, {**labels, "resourceVersion": "0"})
         for body in listed.get("items", ()):
             yield Change("ADDED", body)
-        query = {**labels, "watch": "true", "timeoutSeconds": str(WATCH_SECONDS)}
-        version = listed["metadata"]["resourceVersion"]
-        async for change in self._changes(path, {**query, "resourceVersion": version}):
+        async for change in self._changes(path, listed["metadata"]["resourceVersion"], labels):
             yield change
 
-    async def _changes(self, path: str, query: Mapping[str, str]) -> AsyncIterator[Change]:
-        response = await self._open("GET", path, None, query, "", WATCH_SECONDS + CALL_SECONDS)
-        if response.status >= 400:
-            raise ApiError(response.status, f"watch {path}: {await response.text()}")
-        try:
-            async for line in response.content:
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    return
-                yield Change(event["type"], event["object"])
-        except (aiohttp.ClientError, TimeoutError):
-            return
-        finally:
-            response.close()
+    async def _changes(
+        self, path: str, version: str, labels: Mapping[str, str]
+    ) -> AsyncIterator[Change]:
+        changes = self._client.watch(path, version, seconds=WATCH_SECONDS, query=labels)
+        async with aclosing(changes) as events:
+            try:
+                async for event in events:
+                    if event["type"] == "ERROR":
+                        return
+                    yield Change(event["type"], event["object"])
+            except Refusal as error:
+                raise ApiError(error.status, f"watch {path}: {error.message}") from error
+            except (aiohttp.ClientError, OSError, TimeoutError):
+                return
 
     async def _call(
         self,
@@ -120,44 +117,19 @@ class Api:
         path: str,
         body: Body | None = None,
         query: Mapping[str, str] | None = None,
-        content_type: str = "application/json",
+        content_type: str = JSON,
     ) -> Body:
-        response = await self._open(method, path, body, query or {}, content_type)
         try:
-            text = await response.text()
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise ApiError(0, f"{method} {path}: {type(error).__name__}") from error
-        if response.status >= 400:
-            raise ApiError(response.status, f"{method} {path}: {text}")
-        answer: Body = json.loads(text)
-        return answer
-
-    async def _open(
-        self,
-        method: str,
-        path: str,
-        body: Body | None,
-        query: Mapping[str, str],
-        content_type: str,
-        seconds: float = CALL_SECONDS,
-    ) -> Any:
-        headers = {"Accept": "application/json"}
-        if content_type:
-            headers["Content-Type"] = content_type
-        try:
-            return await self._client.call_api(
-                path,
+            return await self._client.call(
                 method,
-                query_params=list(query.items()),
-                header_params=headers,
-                body=body,
-                auth_settings=["BearerToken"],
-                _preload_content=False,
-                _return_http_data_only=True,
-                _request_timeout=seconds,
+                path,
+                body,
+                query=query,
+                content_type=content_type,
+                timeout_seconds=CALL_SECONDS,
             )
-        except ApiException as error:
-            raise ApiError(error.status or 0, f"{method} {path}: {error.reason}") from error
+        except Refusal as error:
+            raise ApiError(error.status, f"{method} {path}: {error.message}") from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise ApiError(0, f"{method} {path}: {type(error).__name__}") from error
 

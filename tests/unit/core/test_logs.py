@@ -60,7 +60,7 @@ def test_libraries_that_write_urls_and_bodies_are_quiet_even_at_debug(
 ) -> None:
     logs.configure("DEBUG", "gateway")
     logging.getLogger("httpx").info("HTTP Request: POST https://api.example/bot-token")
-    logging.getLogger("kubernetes_asyncio.client.rest").debug("response body: a secret")
+    logging.getLogger("aiohttp.client").debug("response body: a secret")
     logging.getLogger("telegram.Bot").debug("Set Bot API URL: https://api.example/bot1:token")
     logging.getLogger("telegram.Bot").critical("Received data was 'a private word'")
     assert lines(capsys) == []
