@@ -124,3 +124,4 @@ requirements: env ## Pin the dependencies anew
 .PHONY: env
 env: ## Python environment for development (.venv)
 	@dev/bootstrap
+	@$(PYTHON) -m compileall -q $(SOURCES)
