@@ -63,6 +63,7 @@ def list_(settings: Settings, limit: int | None) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the token to this new file, for its owner alone, instead of showing it.",
 )
+@dry_run_option
 @json_option
 @with_settings
 def create(
@@ -72,13 +73,18 @@ def create(
     days: int | None,
     user: str | None,
     to: Path | None,
+    dry_run: bool,
 ) -> None:
     """Make a token. It can do no more than the one that it is made with."""
-    target = None if to is None else _opened(to)
+    target = None if to is None or dry_run else _opened(to)
     body = {"name": name, "scopes": sorted(set(scopes)), "days": days, "user_id": user}
     try:
+        # Without an idempotency key: what was answered to one is kept, and this is never to be.
         made = settings.api.call(
-            "POST", "/v1/tokens", body={k: v for k, v in body.items() if v is not None}
+            "POST",
+            "/v1/tokens",
+            query={"dry_run": dry_run or None},
+            body={k: v for k, v in body.items() if v is not None},
         )
     except CommandError:
         if target is not None and to is not None:
@@ -88,12 +94,19 @@ def create(
     if target is not None:
         with target:
             target.write(made.pop("token") + "\n")
+    if dry_run:
+        # It was made up and kept nowhere: it would be taken for one that works.
+        del made["token"]
+    made = marked(made, dry_run=dry_run, ids=("id",))
     if settings.as_json:
         say_json(made)
         return
+    if dry_run:
+        click.echo("nothing was made; this would be:", err=True)
     until = moment(made["expires_at"]) if made["expires_at"] else "it is revoked"
     shown = {"id": made["id"], "user": made["user_id"], "until": until}
-    say_fields(shown | ({"token": made["token"]} if "token" in made else {"file": str(to)}))
+    where = {"token": made["token"]} if "token" in made else {"file": to and str(to)}
+    say_fields(shown | where)
 
 
 def _opened(path: Path) -> IO[str]:

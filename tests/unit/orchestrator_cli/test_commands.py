@@ -228,6 +228,25 @@ def test_what_was_not_made_has_no_id(call: Run, name: str) -> None:
     assert all(made[key] for key in ids)
 
 
+CHANGES = [
+    name for name, case in ASKS.items() if any(not one.startswith("GET") for one in case.answers)
+]
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_changes_something_can_be_tried(name: str) -> None:
+    assert name in TRIED
+
+
+def test_a_token_that_was_not_made(call: Run, tmp_path: Path) -> None:
+    line = f"{CASES['token create'].line} --to {tmp_path / 'ci.token'} --dry-run --json"
+    said = call(line, CannedApi(CASES["token create"].answers))
+    tried = json.loads(said.out)
+    assert (tried["dry_run"], tried["id"], tried["name"]) == (True, None, "ci")
+    assert "orc_" not in said.out + said.err
+    assert not (tmp_path / "ci.token").exists()
+
+
 def test_a_port_that_is_there_already(call: Run) -> None:
     answer = {**ALLOCATION, "created": False}
     for option in ("", " --dry-run"):
