@@ -40,6 +40,7 @@ from sessionload.records import Journal
 TOKEN_SECONDS = 7200
 HELLOS_AT_ONCE = 64
 EXIT_ORDERLY, EXIT_FAILED = 0, 1
+NOT_FOUND = 404
 SELECTOR = f"{naming.LABEL_MANAGED_BY} in ({naming.MANAGED_BY},{MANAGED_BY_LOAD})"
 
 
@@ -120,7 +121,9 @@ class StandIn:
             stamps["error"] = str(error)
             code = EXIT_FAILED
         mark("ended")
-        await self._end(pod, body, code)
+        problem = await self._end(pod, body, code)
+        if problem:
+            stamps.setdefault("error", problem)
         self._journal.write({**stamps, "exit": code})
 
     async def _serve(self, pod: RunPod, mark: Callable[[str], None]) -> int:
@@ -151,12 +154,16 @@ class StandIn:
             await client.close()
         return EXIT_ORDERLY
 
-    async def _end(self, pod: RunPod, body: Body, code: int) -> None:
+    async def _end(self, pod: RunPod, body: Body, code: int) -> str:
+        """Says how the pod ended; answers what kept that from being said."""
         path = core_path(self._settings.namespace, "pods", pod.name)
         status = ended_status(body, code, time.time())
-        with suppress(ApiError):
-            # Refused for a pod that is gone meanwhile.
+        try:
             await self._api.patch(f"{path}/status", {"status": status})
+        except ApiError as error:
+            # A pod that is gone meanwhile has no status.
+            return "" if error.status == NOT_FOUND else str(error)
+        return ""
 
 
 def _config(pod: RunPod, token_file: Path) -> RunnerConfig:

@@ -77,6 +77,7 @@ def restore_sysctls(settings: Settings) -> None:
         return
     if any(process.name in OTHER_CONTAINER_PROGRAMS for process in all_processes()):
         return
+    # A record that was cut off in writing does not say what there was.
     with contextlib.suppress(ValueError):
         network.write_sysctls(json.loads(record.read_text()))
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,9 +115,12 @@ def unpack_package(package: str, folder: Path, log: Path) -> None:
         run(["apt-get", "download", package], directory=here, log=log, next_step=NEXT_STEP)
         [archive] = here.glob("*.deb")
         run(["dpkg-deb", "--extract", str(archive), str(here / "all")], log=log, next_step="")
-        with suppress(OSError):
-            # Another clone may have been faster.
+        try:
             (here / "all").rename(folder)
+        except OSError:
+            # Another clone may have been faster.
+            if not folder.exists():
+                raise
 
 
 @contextmanager

@@ -14,11 +14,12 @@ from agentsession_core.problems import ProblemError
 from orchestrator_api import deployments, forms, projects, tasks
 from orchestrator_api.callers import Scope
 from orchestrator_api.calls import Answer, Call, gate
+from orchestrator_api.deployments import Source
 from orchestrator_api.paging import LIMIT, Cursor, Limit, cursor_after, key_of
 from orchestrator_api.rights import Approval, Operation
 from orchestrator_api.routes.common import DryRun, ProjectId, problems
 from orchestrator_api.routes.tasks import EventView
-from orchestrator_api.tables import Deployment, Task, TaskEvent
+from orchestrator_api.tables import Deployment, Project, Task, TaskEvent
 from orchestrator_api.views import Page, Time, View, Wish
 
 router: Final = APIRouter(prefix="/v1/projects/{project_id}/deployments", tags=["deployments"])
@@ -136,17 +137,7 @@ async def trigger(
             )
         source = deployments.source_of(project, wish.image)
         await call.approve(session, f"deploy {source} as project {project.name} ({project.id})")
-        row, task = await deployments.trigger(
-            session,
-            call.caller,
-            project,
-            call.now,
-            source=source,
-            rollback_of=None,
-            short_id=call.deps.new_id(),
-            request_id=call.request_id,
-        )
-        return Answer(view_of(row, task), f"task/{task.id}", 201)
+        return await _queued(call, session, project, source)
 
     return await call.change(work)
 
@@ -167,19 +158,29 @@ async def rollback(
             f"roll project {project.name} ({project.id}) back from deployment {now} to {earlier} "
             f"({source})",
         )
-        row, task = await deployments.trigger(
-            session,
-            call.caller,
-            project,
-            call.now,
-            source=source,
-            rollback_of=now,
-            short_id=call.deps.new_id(),
-            request_id=call.request_id,
-        )
-        return Answer(view_of(row, task), f"task/{task.id}", 201)
+        return await _queued(call, session, project, source, rollback_of=now)
 
     return await call.change(work)
+
+
+async def _queued(
+    call: Call,
+    session: AsyncSession,
+    project: Project,
+    source: Source,
+    rollback_of: int | None = None,
+) -> Answer:
+    row, task = await deployments.trigger(
+        session,
+        call.caller,
+        project,
+        call.now,
+        source=source,
+        rollback_of=rollback_of,
+        short_id=call.deps.new_id(),
+        request_id=call.request_id,
+    )
+    return Answer(view_of(row, task), f"task/{task.id}", 201)
 
 
 @router.get("/logs", response_model=Page[EventView], responses=problems(404))
