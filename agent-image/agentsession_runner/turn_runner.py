@@ -11,31 +11,26 @@ from agentsession_runner.conversation import (
     BLANK_ANSWER,
     LOST_NOTE,
     Session,
-    choose_session,
     compose_prompt,
     is_blank,
 )
+from agentsession_runner.conversation_keeper import ConversationKeeper
 from agentsession_runner.drivers.base import AgentError, AgentResult, BaseAgent, Verdict
 from agentsession_runner.event_sender import EventSender
 from agentsession_runner.gateway_link import GatewayLink
 from agentsession_runner.orders import TurnOrder, Welcome
 from agentsession_runner.reports import Problem, TurnReport
-from agentsession_runner.workspace import Workspace, is_session_id
+from agentsession_runner.workspace import Workspace
 from agentsession_runner.workspace_trouble import WorkspaceError
 
 T = TypeVar("T")
 StopReason = Literal["TimedOut", "Cancelled"]
-ANNOUNCE_SECONDS = 2.0
 END_GRACE_SECONDS = 5.0
 # The verdict's code for model calls that got no answer at all, not even the gateway's.
 CONNECTION_CODE = "model_error_connection"
 GO_ON_LIMIT = 3
 GO_ON_NOTE = (
     "[The connection to the model was lost in the middle of your work. Go on where you stopped.]"
-)
-UNSAVED_NOTE = (
-    "The agent did not save this conversation on the workspace volume: the next run will not know "
-    "it."
 )
 CANCELLED = Problem("cancelled", "the turn was stopped on request")
 
@@ -82,15 +77,13 @@ class TurnRunner:
         self._relay = relay
         self._link = link
         self._welcome = welcome
-        self._announced = welcome.agent_session_id
         self._new_id = new_id
+        self._keeper = ConversationKeeper(agent, workspace, welcome, new_id, report)
         self._redact = redact
         self._report = report
-        self._session: Session | None = None
         self._stop = asyncio.Event()
         self._is_ready = False
         self._reserving: asyncio.Task[None] | None = None
-        self._saved_before = 0
 
     async def prepare(self) -> None:
         """Take the workspace and start the CLI for the conversation that comes most likely next.
@@ -108,7 +101,7 @@ class TurnRunner:
                 raise
             self._report(f"{error}; every turn will say so")
             return
-        session = self._session_of(self._welcome.conversation)
+        session = self._keeper.session_of(self._welcome.conversation)
         await self._agent.prepare(session.agent_session_id)
 
     def stop(self) -> None:
@@ -133,7 +126,7 @@ class TurnRunner:
             return TurnReport("Failed", "", None, error.problem)
         finally:
             self._relay.sender = None
-        verdict = self._finish(session, verdict, sender)
+        verdict = self._keeper.finish(session, verdict, sender)
         text = f"{LOST_NOTE}\n\n{verdict.text}" if session.lost else verdict.text
         problem = verdict.problem
         if problem is not None:
@@ -162,7 +155,7 @@ class TurnRunner:
         self, order: TurnOrder, sender: EventSender, deadline: float
     ) -> tuple[Verdict, Session]:
         await self._take_workspace()
-        session = self._session_of(order.conversation)
+        session = self._keeper.session_of(order.conversation)
         prompt = compose_prompt(order.messages, order.attempt)
         losses = self._link.losses
         verdict, session = await self._attempt(order, prompt, session, sender, deadline)
@@ -197,12 +190,10 @@ class TurnRunner:
         sender: EventSender,
         deadline: float,
     ) -> tuple[Verdict, Session]:
-        self._session = session
-        self._saved_before = self._agent.conversation_bytes(session.agent_session_id)
-        await self._announce(session, sender)
+        await self._keeper.begin(session, sender)
         result, reason = await self._supervise(prompt, session.agent_session_id, deadline)
         verdict = _with_reason(self._agent.judge(result), reason, order.remaining_seconds)
-        return verdict, self._follow(session, result)
+        return verdict, self._keeper.follow(session, result)
 
     async def _supervise(
         self, prompt: str, session_id: str, deadline: float
@@ -229,76 +220,6 @@ class TurnRunner:
         finally:
             stopping.cancel()
             execution.cancel()
-
-    def _session_of(self, conversation: int) -> Session:
-        if self._session is None or self._session.conversation != conversation:
-            known = self._welcome.agent_session_id
-            self._session = choose_session(
-                conversation,
-                known if conversation == self._welcome.conversation else None,
-                self._workspace.read_session(),
-                self._agent.conversation_bytes,
-                self._new_id,
-            )
-        return self._session
-
-    async def _announce(self, session: Session, sender: EventSender) -> None:
-        if session.lost:
-            sender.add("state", {"note": LOST_NOTE})
-            self._report("the saved conversation was not found: a new one begins")
-        self._save(session)
-        if session.agent_session_id != self._announced:
-            sender.add("state", {"agentSessionID": session.agent_session_id})
-            # Before the first model call: a run that dies in it must find the conversation again.
-            await sender.flush(ANNOUNCE_SECONDS)
-            self._announced = session.agent_session_id
-
-    def _follow(self, session: Session, result: AgentResult) -> Session:
-        reported = result.session_id
-        if reported is None or reported == session.agent_session_id:
-            return session
-        if not is_session_id(reported) or not self._agent.conversation_exists(reported):
-            return session
-        self._report("the agent went on under another session id")
-        self._saved_before = 0
-        return replace(session, agent_session_id=reported, saved_bytes=0)
-
-    def _finish(self, session: Session, verdict: Verdict, sender: EventSender) -> Verdict:
-        saved = self._agent.conversation_bytes(session.agent_session_id)
-        grew = saved > self._saved_before
-        answered = session.answered + (1 if saved else 0)
-        # A file that an agent removed and its CLI began again stays shorter than this: the next
-        # run must find the conversation lost.
-        kept = max(saved, session.saved_bytes + max(saved - self._saved_before, 0))
-        self._session = replace(session, answered=answered, saved_bytes=kept, lost=False)
-        stored = self._save(self._session)
-        problem = None
-        if verdict.outcome == "Failed" or not (grew and stored) or self._workspace.is_short():
-            problem = self._workspace.trouble()
-        if problem is not None and verdict.outcome in ("Succeeded", "Failed"):
-            self._report(problem.message)
-            self._workspace.release_reserve()
-            verdict = Verdict("Failed", verdict.text, _because(problem, verdict.problem))
-        elif verdict.outcome == "Succeeded" and not saved:
-            sender.add("state", {"note": UNSAVED_NOTE})
-            self._report(UNSAVED_NOTE)
-        return verdict
-
-    def _save(self, session: Session) -> bool:
-        try:
-            self._workspace.write_session(session.stored())
-        except WorkspaceError as error:
-            # The gateway knows the session too; the turn itself may still succeed.
-            self._report(str(error))
-            return False
-        return True
-
-
-def _because(problem: Problem, seen: Problem | None) -> Problem:
-    """The workspace's trouble, with what the agent made of it."""
-    if seen is None:
-        return problem
-    return replace(problem, message=f"{problem.message}; {seen.message}")
 
 
 def _with_reason(verdict: Verdict, reason: StopReason | None, seconds: float) -> Verdict:
