@@ -105,7 +105,12 @@ def config_path(environment: Mapping[str, str]) -> Path:
     if environment.get(FILE):
         return Path(environment[FILE])
     base = environment.get("XDG_CONFIG_HOME") or str(Path(environment.get("HOME", "~")) / ".config")
-    return Path(base).expanduser() / "orchestrator" / "config.json"
+    try:
+        folder = Path(base).expanduser()
+    except RuntimeError:
+        # A uid that is nobody's, as some clusters give pods: there is no file then, and none is made.
+        folder = Path("/nonexistent")
+    return folder / "orchestrator" / "config.json"
 
 
 def read_file(path: Path) -> dict[str, str]:
