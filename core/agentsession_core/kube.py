@@ -1,4 +1,4 @@
-"""The one place that opens connections to the API server: plain JSON over aiohttp (ADR 19)."""
+"""The one place that opens connections to the API server: plain JSON over aiohttp (ADR 20)."""
 
 from __future__ import annotations
 
