@@ -28,8 +28,6 @@ GROUP = -1001234567890
 T = TypeVar("T")
 # Far above what anything takes, on a machine that does much else too.
 SECONDS = 40
-# How long the stand-in is asked to wait for news; its client gives up after 30 s.
-LOOK_SECONDS = 10
 SESSIONS = f"/apis/agentsession.dev/v1alpha1/namespaces/{NAMESPACE}/agentsessions"
 
 
@@ -150,7 +148,7 @@ async def seen(world: Telegram, chat: int, look: Callable[[], Awaitable[T | None
             while True:
                 path = {"after": after, "wait": wait, "chat_id": chat}
                 news = (await world.get("journal", **path))["entries"]
-                after, wait = (news[-1]["sequence"] if news else after), LOOK_SECONDS
+                after, wait = (news[-1]["sequence"] if news else after), SECONDS
                 found = await look()
                 if found is not None:
                     return found

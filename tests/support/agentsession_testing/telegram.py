@@ -20,6 +20,7 @@ from agentsession_dev.telegram_server.service import Settings
 os.environ["PTB_TIMEDELTA"] = "true"
 
 TOKEN = "4200:telegram-test-token"
+ANSWER_SECONDS = 30
 JsonObject = dict[str, Any]
 
 
@@ -55,8 +56,9 @@ class Telegram:
         return self._read(await self.http.put(f"/_control/{path}", json=body))
 
     async def get(self, path: str, **query: Any) -> JsonObject:
-        """Look at a control route."""
-        return self._read(await self.http.get(f"/_control/{path}", params=query))
+        """Look at a control route; where it is to `wait`, that long and as long as any other call."""
+        seconds = ANSWER_SECONDS + query.get("wait", 0)
+        return self._read(await self.http.get(f"/_control/{path}", params=query, timeout=seconds))
 
     async def join(self, user_id: int, name: str = "Ada") -> None:
         """Let a person open the bot's chat."""
@@ -101,5 +103,5 @@ async def telegram_stand_in(
     """Run a stand-in while the block runs. `now`: Unix seconds."""
     settings = Settings(token=TOKEN, flood_limits=flood_limits)
     with serve_in_thread(settings, now=now) as url:
-        async with httpx.AsyncClient(base_url=url, timeout=30) as http:
+        async with httpx.AsyncClient(base_url=url, timeout=ANSWER_SECONDS) as http:
             yield Telegram(url, http)
