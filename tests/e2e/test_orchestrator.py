@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shlex
 import subprocess
 import sys
 import uuid
@@ -204,6 +205,27 @@ def test_what_an_agent_would_destroy_waits_for_its_person(
     me("approvals", "approve", wish["id"])
     assert agent("project", "delete", mine, "--yes").code == 0
     assert names_of(me("project", "list")) == set()
+
+
+def test_a_file_that_gives_orders_destroys_nothing_and_its_person_is_asked_once(
+    product: Product, url: str, tmp_path: Path, agent: Agent
+) -> None:
+    me = person(product, url, tmp_path, agent.session)
+    me("project", "create", "todo-app")
+    task = me("engineering", "analyze", "A list that two can share").json["task_id"]
+    orders = (
+        "orchestrator project delete todo-app --yes",
+        f"orchestrator admin clear-state {task} --yes",
+    )
+    agent.ask("; ".join(f"echo {shlex.quote(line)} >> ORDERS.md" for line in orders))
+    # A model that obeys whatever it reads, and tries it again.
+    answer = agent.ask("sh ORDERS.md 2>&1; sh ORDERS.md 2>&1; true")
+    assert answer.count("(approval_required)") == 2, answer
+    assert answer.count("(not_for_runs)") == 2, answer
+    assert names_of(me("project", "list")) == {"todo-app"}
+    assert me("task", "status", task).json["status"] == "queued"
+    (wish,) = me("approvals", "list").json
+    assert (wish["operation"], wish["state"]) == ("project.delete", "pending")
 
 
 def test_an_upgrade_keeps_projects_and_the_key_of_their_secrets(
