@@ -17,6 +17,7 @@ from typing import Any, Final
 from agentsession_core import naming
 from chaos.container import Container, ContainerSpec
 from chaos.kube import Body, Kube, KubeError
+from chaos.occupancy import Occupancy
 
 NODE: Final = "chaos-node"
 GRACE_SECONDS: Final = 5.0
@@ -54,17 +55,8 @@ class Pod:
         return self.gone or "deletionTimestamp" in self.body["metadata"]
 
 
-@dataclass(frozen=True)
-class Stay:
-    """How long a pod's processes were on a workspace. Monotonic seconds; `until` None: still."""
-
-    pod: str
-    since: float
-    until: float | None = None
-
-
 class Node:
-    """Runs the session namespace's pods. `stays` is every container by workspace."""
+    """Runs the session namespace's pods; `occupancy` knows who was on which workspace."""
 
     def __init__(
         self,
@@ -78,13 +70,9 @@ class Node:
         self._namespace = namespace
         self._folder = folder
         self._environment = dict(environment)
-        self._on_overlap = on_overlap
         self.pods: dict[str, Pod] = {}
-        self.stays: dict[str, list[Stay]] = {}
+        self.occupancy = Occupancy(on_overlap)
         self.started = 0
-        # Overlaps with a pod that the Job controller made although its Job had one before.
-        self.replacements: list[str] = []
-        self._jobs: dict[str, list[str]] = {}
         self._schedulable = asyncio.Event()
         self._schedulable.set()
 
@@ -175,7 +163,7 @@ class Node:
         workspace = claim["metadata"]["uid"]
         spec = await self._prepare(pod, workspace)
         started = _now()
-        self._enter(workspace, pod)
+        self.occupancy.enter(workspace, pod.name, pod.job, time.monotonic())
         pod.container = container = await Container.start(spec)
         self.started += 1
         reporting = asyncio.create_task(self._report_running(pod, started))
@@ -185,32 +173,9 @@ class Node:
         finally:
             ending.cancel()
             reporting.cancel()
-        self._leave(workspace, pod.name)
+        self.occupancy.leave(workspace, pod.name, time.monotonic())
         await asyncio.wait({ending, reporting})
         await self._report_end(pod, started, code)
-
-    def _enter(self, workspace: str, pod: Pod) -> None:
-        self._jobs.setdefault(pod.job, []).append(pod.name)
-        stays = self.stays.setdefault(workspace, [])
-        others = [stay.pod for stay in stays if stay.until is None]
-        if others:
-            what = f"{pod.name} started while {', '.join(others)} ran"
-            if self._are_replacements([pod.name, *others]):
-                self.replacements.append(what)
-            else:
-                self._on_overlap(workspace, what)
-        stays.append(Stay(pod.name, time.monotonic()))
-
-    def _are_replacements(self, names: list[str]) -> bool:
-        """Whether a Job of one of these pods has had another pod before it."""
-        return any(name in pods[1:] for pods in self._jobs.values() for name in names)
-
-    def _leave(self, workspace: str, pod: str) -> None:
-        stays = self.stays[workspace]
-        self.stays[workspace] = [
-            Stay(stay.pod, stay.since, time.monotonic()) if stay.pod == pod else stay
-            for stay in stays
-        ]
 
     async def _claim(self, pod: Pod) -> Body:
         volumes = pod.body["spec"]["volumes"]

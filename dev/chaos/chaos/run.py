@@ -172,7 +172,7 @@ class _Run:
             starts={worker.name: worker.starts for worker in ground.workers},
             own_ends=[end for worker in ground.workers for end in worker.own_ends],
             runs=ground.node.started,
-            replacements=list(ground.node.replacements),
+            replacements=list(ground.node.occupancy.replacements),
             figures=figures(ledger.mailboxes.values(), ledger.violations),
             violations=list(ledger.violations),
             evidence=[self._evidence(violation) for violation in ledger.violations[:5]],
