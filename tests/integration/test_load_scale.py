@@ -7,11 +7,13 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agentsession_testing.api_server import cluster_program
+from localcluster.procfs import all_processes
 
 SESSIONS = 20
 LIVES = 10
@@ -36,6 +38,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         check=False,
     )
     assert done.returncode == 0, f"{done.stderr[-4000:]}\n{done.stdout[-4000:]}"
+    left = [process.name for process in all_processes() if _works_in(process.pid, folder)]
+    assert left == [], "the run ends all that it started"
     found: dict[str, Any] = json.loads((folder / "scale.json").read_text())
     found["lives"] = [
         json.loads(line) for line in (folder / "scale" / "load.jsonl").read_text().splitlines()
@@ -44,6 +48,13 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         json.loads(line) for line in (folder / "scale" / "stand-in.jsonl").read_text().splitlines()
     ]
     return found
+
+
+def _works_in(pid: int, folder: Path) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink().is_relative_to(folder)
+    except OSError:
+        return False  # ended meanwhile, or the kernel's own
 
 
 def test_every_session_lives_a_whole_life_on_a_played_node(report: dict[str, Any]) -> None:

@@ -266,6 +266,8 @@ class Ground:
                 *(str(get_binary_path()), "--port", str(self.address.redis), "--dir", str(data)),
                 *("--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"),
                 *("--appendfsync", "always", "--maxmemory-policy", "noeviction"),
+                # Its title would be written over the environment, by which it is found and ended.
+                *("--set-proc-title", "no"),
             ),
         )
 
