@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from typing import Final
-from urllib.parse import quote
 
 import aiohttp
 import structlog
@@ -14,7 +13,14 @@ from pydantic import ValidationError
 from redis import RedisError
 
 from agentsession_bridge.pairing import Codes, Stranger
-from agentsession_core.kube import MERGE_PATCH, ApiClient, ApiError
+from agentsession_core.kube import (
+    CORE,
+    MERGE_PATCH,
+    ApiClient,
+    ApiError,
+    collection_path,
+    object_path,
+)
 from agentsession_core.pairing import (
     ANSWER,
     APPROVE,
@@ -48,7 +54,8 @@ class PairedPeople:
         now: Callable[[], float],
     ) -> None:
         self._api = api
-        self._maps = f"/api/v1/namespaces/{quote(namespace, safe='')}/configmaps"
+        self._maps = collection_path(CORE, namespace, "configmaps")
+        self._map = object_path(CORE, namespace, "configmaps", name)
         self._name = name
         self._codes = codes
         self._welcome = welcome
@@ -136,7 +143,7 @@ class PairedPeople:
     async def _patch(self, change: Mapping[str, str | None]) -> None:
         await self._api.call(
             "PATCH",
-            f"{self._maps}/{quote(self._name, safe='')}",
+            self._map,
             {"data": dict(change)},
             content_type=MERGE_PATCH,
             timeout_seconds=REQUEST_TIMEOUT_SECONDS,

@@ -8,14 +8,21 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import quote
 
 import aiohttp
 import structlog
 
 from agentsession_bridge.session_index import HeldMailbox, SessionIndex
 from agentsession_core import naming
-from agentsession_core.kube import APPLY_PATCH, JSON, ApiClient, ApiError
+from agentsession_core.kube import (
+    APPLY_PATCH,
+    JSON,
+    OWN,
+    ApiClient,
+    ApiError,
+    collection_path,
+    object_path,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -113,7 +120,7 @@ class Sessions:
                 "inbox": {"lastMessageID": message_id, "lastMessageTime": time},
             },
         }
-        path = f"{_path(held.namespace)}/{quote(held.name, safe='')}"
+        path = object_path(OWN, held.namespace, naming.SESSION_PLURAL, held.name)
         query = f"?fieldManager={FIELD_MANAGER}&force=true"
         try:
             await self._call("PATCH", path + query, body, APPLY_PATCH)
@@ -183,9 +190,7 @@ class Sessions:
 
 
 def _path(namespace: str) -> str:
-    return (
-        f"/apis/{naming.API_VERSION}/namespaces/{quote(namespace, safe='')}/{naming.SESSION_PLURAL}"
-    )
+    return collection_path(OWN, namespace, naming.SESSION_PLURAL)
 
 
 def _meaning(error: ApiError) -> Exception:

@@ -5,31 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Final, Protocol
-from urllib.parse import quote
 
 import aiohttp
 
 from agentsession_core import naming
-from agentsession_core.kube import ApiClient, ApiError
+from agentsession_core.kube import BATCH, CORE, OWN, ApiClient, ApiError, object_path
 
 REQUEST_TIMEOUT_SECONDS: Final = 5.0
-_OWN = f"apis/{naming.API_VERSION}"
 
 
 class Resource(Enum):
     """A namespaced resource: API group and version, plural."""
 
-    POD = ("api/v1", "pods")
-    SECRET = ("api/v1", "secrets")
-    CONFIG_MAP = ("api/v1", "configmaps")
-    JOB = ("apis/batch/v1", "jobs")
-    SESSION = (_OWN, naming.SESSION_PLURAL)
-    TEMPLATE = (_OWN, naming.TEMPLATE_PLURAL)
+    POD = (CORE, "pods")
+    SECRET = (CORE, "secrets")
+    CONFIG_MAP = (CORE, "configmaps")
+    JOB = (BATCH, "jobs")
+    SESSION = (OWN, naming.SESSION_PLURAL)
+    TEMPLATE = (OWN, naming.TEMPLATE_PLURAL)
 
     def path(self, namespace: str, name: str) -> str:
         """The object's path at the API server."""
         group, plural = self.value
-        return f"/{group}/namespaces/{quote(namespace, safe='')}/{plural}/{quote(name, safe='')}"
+        return object_path(group, namespace, plural, name)
 
 
 class ClusterUnavailableError(Exception):

@@ -9,10 +9,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 
+from agentsession_core import naming
 from agentsession_core.kube_access import Access, KubeConfigError, read_access
 
 __all__ = ["ApiClient", "ApiError", "ApiRequest", "KubeConfigError", "connect", "describe"]
@@ -20,6 +21,10 @@ __all__ = ["ApiClient", "ApiError", "ApiRequest", "KubeConfigError", "connect", 
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
+# API groups with their versions, as they stand in paths.
+CORE: Final = "api/v1"
+BATCH: Final = "apis/batch/v1"
+OWN: Final = f"apis/{naming.API_VERSION}"
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 # A watch's line is a whole object: etcd takes up to 1.5 MiB.
 _LINE_BYTES: Final = 2**21
@@ -57,6 +62,16 @@ class ApiRequest:
     resource: str
     result: str
     seconds: float
+
+
+def collection_path(group: str, namespace: str, plural: str) -> str:
+    """The path of a namespace's objects of one kind; `group` with its version, such as `api/v1`."""
+    return f"/{group}/namespaces/{quote(namespace, safe='')}/{plural}"
+
+
+def object_path(group: str, namespace: str, plural: str, name: str) -> str:
+    """The path of one object; never, whatever its name, that of all of its kind."""
+    return f"{collection_path(group, namespace, plural)}/{quote(name, safe='')}"
 
 
 def describe(method: str, url: str, status: int | None, seconds: float) -> ApiRequest:

@@ -9,7 +9,16 @@ from datetime import datetime
 from typing import Final
 
 from agentsession_core import naming
-from agentsession_core.kube import JSON, MERGE_PATCH, ApiClient
+from agentsession_core.kube import (
+    BATCH,
+    CORE,
+    JSON,
+    MERGE_PATCH,
+    OWN,
+    ApiClient,
+    collection_path,
+    object_path,
+)
 from agentsession_operator.cluster_errors import (
     CALL_SECONDS,
     ClusterError,
@@ -47,7 +56,7 @@ class Cluster:
 
     async def read_claim(self, namespace: str, name: str) -> Body:
         """The claim as it is. Raises NotFoundError."""
-        return await self._call("GET", _claims(namespace, name))
+        return await self._call("GET", _claim(namespace, name))
 
     async def create_job(self, body: Body) -> Body:
         """Makes the Job; one that is there already with the same owner is a success.
@@ -58,7 +67,7 @@ class Cluster:
         try:
             return await self._call("POST", _jobs(namespace), body, _OURS)
         except ConflictError:
-            existing = await self._call("GET", _jobs(namespace, name))
+            existing = await self._call("GET", _job(namespace, name))
         owners = existing["metadata"].get("ownerReferences", [])
         if owners != body["metadata"]["ownerReferences"]:
             raise RefusedError(409, f"Job {name} is there and not this session's")
@@ -69,16 +78,16 @@ class Cluster:
     ) -> None:
         """Replaces the owner references of this very claim."""
         patch = {"metadata": {"uid": uid, "ownerReferences": owners or None}}
-        await self._call("PATCH", _claims(namespace, name), patch, _OURS, MERGE_PATCH)
+        await self._call("PATCH", _claim(namespace, name), patch, _OURS, MERGE_PATCH)
 
     async def delete_claim(self, namespace: str, name: str, uid: str) -> None:
         """Deletes this very claim; one that is gone is a success."""
-        await self._delete_if_there(_claims(namespace, name), {"preconditions": {"uid": uid}})
+        await self._delete_if_there(_claim(namespace, name), {"preconditions": {"uid": uid}})
 
     async def delete_job(self, namespace: str, name: str, uid: str) -> None:
         """Deletes this very Job and its pods, with their grace; one that is gone is a success."""
         options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
-        await self._delete_if_there(_jobs(namespace, name), options)
+        await self._delete_if_there(_job(namespace, name), options)
 
     async def delete_session(self, key: Key, uid: str, resource_version: str) -> None:
         """Deletes the session if it has not changed since. Raises ConflictError if it has."""
@@ -173,7 +182,7 @@ class Cluster:
         query = {"labelSelector": f"{naming.LABEL_SESSION_UID}={session_uid}"}
         jobs, pods = await asyncio.gather(
             self._call("GET", _jobs(namespace), None, query),
-            self._call("GET", f"/api/v1/namespaces/{namespace}/pods", None, query),
+            self._call("GET", collection_path(CORE, namespace, "pods"), None, query),
         )
         return jobs.get("items", []), pods.get("items", [])
 
@@ -208,22 +217,25 @@ class Cluster:
         return await answer_of(call)
 
 
-def _claims(namespace: str, name: str = "") -> str:
-    return _path("api/v1", namespace, "persistentvolumeclaims", name)
+def _claims(namespace: str) -> str:
+    return collection_path(CORE, namespace, "persistentvolumeclaims")
 
 
-def _jobs(namespace: str, name: str = "") -> str:
-    return _path("apis/batch/v1", namespace, "jobs", name)
+def _claim(namespace: str, name: str) -> str:
+    return object_path(CORE, namespace, "persistentvolumeclaims", name)
+
+
+def _jobs(namespace: str) -> str:
+    return collection_path(BATCH, namespace, "jobs")
+
+
+def _job(namespace: str, name: str) -> str:
+    return object_path(BATCH, namespace, "jobs", name)
 
 
 def _events(namespace: str) -> str:
-    return _path("api/v1", namespace, "events")
+    return collection_path(CORE, namespace, "events")
 
 
 def _session(key: Key) -> str:
-    return _path(f"apis/{naming.API_VERSION}", key.namespace, naming.SESSION_PLURAL, key.name)
-
-
-def _path(group: str, namespace: str, plural: str, name: str = "") -> str:
-    path = f"/{group}/namespaces/{namespace}/{plural}"
-    return f"{path}/{name}" if name else path
+    return object_path(OWN, key.namespace, naming.SESSION_PLURAL, key.name)

@@ -14,6 +14,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from agentsession_core import naming
+from agentsession_core.kube import BATCH, CORE, OWN, collection_path
 from agentsession_operator.cache import Cache, Shelf
 from agentsession_operator.cluster import Cluster
 from agentsession_operator.cluster_errors import ClusterError
@@ -88,7 +89,9 @@ class Comparison:
             if key.namespace == namespace
         }
         present, told = await self._take(
-            _ours(namespace, naming.SESSION_PLURAL), self._handlers.session, ours_only=False
+            collection_path(OWN, namespace, naming.SESSION_PLURAL),
+            self._handlers.session,
+            ours_only=False,
         )
         for key, uid in before.items():
             session = self._cache.index().get(key)
@@ -104,7 +107,9 @@ class Comparison:
             if key.namespace == namespace
         }
         present, told = await self._take(
-            _ours(namespace, naming.TEMPLATE_PLURAL), self._handlers.template, ours_only=False
+            collection_path(OWN, namespace, naming.TEMPLATE_PLURAL),
+            self._handlers.template,
+            ours_only=False,
         )
         for key, uid in before.items():
             template = self._cache.template(key)
@@ -115,10 +120,10 @@ class Comparison:
     async def _compare_children(self, namespace: str) -> None:
         cache, handlers = self._cache, self._handlers
         for path, shelf, handle in (
-            (f"/apis/batch/v1/namespaces/{namespace}/jobs", cache.jobs, handlers.job),
-            (f"/api/v1/namespaces/{namespace}/pods", cache.pods, handlers.pod),
+            (collection_path(BATCH, namespace, "jobs"), cache.jobs, handlers.job),
+            (collection_path(CORE, namespace, "pods"), cache.pods, handlers.pod),
             (
-                f"/api/v1/namespaces/{namespace}/persistentvolumeclaims",
+                collection_path(CORE, namespace, "persistentvolumeclaims"),
                 cache.claims,
                 handlers.claim,
             ),
@@ -151,10 +156,6 @@ class Comparison:
                         # That was the list's word, not a watch's.
                         told.discard(uid)
         return present, told
-
-
-def _ours(namespace: str, plural: str) -> str:
-    return f"/apis/{naming.API_VERSION}/namespaces/{namespace}/{plural}"
 
 
 def _children(

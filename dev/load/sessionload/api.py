@@ -11,7 +11,16 @@ from typing import Any
 import aiohttp
 
 from agentsession_core import naming
-from agentsession_core.kube import JSON, MERGE_PATCH, ApiClient
+from agentsession_core.kube import (
+    BATCH,
+    CORE,
+    JSON,
+    MERGE_PATCH,
+    OWN,
+    ApiClient,
+    collection_path,
+    object_path,
+)
 from agentsession_core.kube import ApiError as Refusal
 
 Body = dict[str, Any]
@@ -136,17 +145,20 @@ class Api:
 
 def sessions_path(namespace: str, name: str = "") -> str:
     """Path of a namespace's AgentSessions, or of one."""
-    path = f"/apis/{naming.API_VERSION}/namespaces/{namespace}/{naming.SESSION_PLURAL}"
-    return f"{path}/{name}" if name else path
+    return _path(OWN, namespace, naming.SESSION_PLURAL, name)
 
 
 def core_path(namespace: str, plural: str, name: str = "") -> str:
     """Path of a namespace's objects of the core group, or of one."""
-    path = f"/api/v1/namespaces/{namespace}/{plural}"
-    return f"{path}/{name}" if name else path
+    return _path(CORE, namespace, plural, name)
 
 
 def jobs_path(namespace: str, name: str = "") -> str:
     """Path of a namespace's Jobs, or of one."""
-    path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
-    return f"{path}/{name}" if name else path
+    return _path(BATCH, namespace, "jobs", name)
+
+
+def _path(group: str, namespace: str, plural: str, name: str) -> str:
+    if name:
+        return object_path(group, namespace, plural, name)
+    return collection_path(group, namespace, plural)

@@ -14,7 +14,16 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from agentsession_core.kube import MERGE_PATCH, ApiClient, ApiError, ApiRequest
+from agentsession_core.kube import (
+    CORE,
+    MERGE_PATCH,
+    OWN,
+    ApiClient,
+    ApiError,
+    ApiRequest,
+    collection_path,
+    object_path,
+)
 from agentsession_core.kube_access import Access
 
 PODS = "/api/v1/namespaces/agents/pods"
@@ -147,3 +156,10 @@ async def test_a_watch_that_is_refused() -> None:
     async with client(answer, [], token="t") as api:
         with pytest.raises(ApiError, match="410"):
             _ = [event async for event in api.watch(PODS, "7", seconds=9)]
+
+
+def test_a_path_is_never_left_by_a_name() -> None:
+    assert collection_path(CORE, "agents", "pods") == PODS
+    assert object_path(CORE, "agents", "pods", "../secrets/x") == f"{PODS}/..%2Fsecrets%2Fx"
+    assert object_path(CORE, "agents", "pods", "") == f"{PODS}/"
+    assert collection_path(OWN, "a/b", "x") == "/apis/agentsession.dev/v1alpha1/namespaces/a%2Fb/x"
